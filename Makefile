@@ -24,7 +24,7 @@ RACE_TIMEOUT ?= 1200s
 FUZZTIME ?= 30s
 # The version is fixed so that a new release of the linter breaks no build.
 GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-BENCHSTAT := $(GO) run golang.org/x/perf/cmd/benchstat@latest
+BENCHSTAT := $(GO) run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
 # Flags for the load generator; `make bench BENCHFLAGS=-h` tells them.
 BENCHFLAGS ?=
