@@ -33,16 +33,17 @@ func Covers(a, b Filter) bool {
 		return false
 	}
 	as, bs := string(a), string(b)
-	for first := true; ; first = false {
+	for {
 		al, arest, amore := cut(as)
 		if al == "#" {
 			return true
 		}
 		bl, brest, bmore := cut(bs)
 		if bl == "#" {
-			// b takes no further level, which a does not, except in front:
-			// every name has one level, so that +/# and # are the same.
-			return first && al == "+" && arest == "#"
+			// b takes the name that ends before this #, and a does not, unless
+			// there is none, for a name is not empty: +/# is the same as #, and
+			// /+/# the same as /#.
+			return len(b)-len(bs) <= 1 && al == "+" && arest == "#"
 		}
 		if al != "+" && al != bl {
 			return false
@@ -93,6 +94,10 @@ func Intersect(a, b Filter) (Filter, bool) {
 		out = append(out, '/')
 		as, bs = arest, brest
 	}
-	// Two long filters may ask for names longer than a name can be.
-	return Filter(out), len(out) <= MaxLen
+	// /# and + meet in the empty name only, and two long filters may do so in
+	// names longer than a name can be: there are none.
+	if len(out) == 0 || len(out) > MaxLen {
+		return "", false
+	}
+	return Filter(out), true
 }

@@ -116,56 +116,58 @@ const frontierSize = 24
 // matchBelow appends the subscriptions of the filters below a node that match
 // the given further levels of a name, level by level.
 func (x *Index[S]) matchBelow(dst []*Sub[S], start *node[S], rest string) []*Sub[S] {
-	var a, b [frontierSize]*node[S]
-	a[0] = start
-	current, next := a[:1], b[:0]
-	for more := true; more && len(current) > 0; {
+	// Kept as arrays and counts, for slices of them would be moved to the heap.
+	var frontiers [2][frontierSize]*node[S]
+	frontiers[0][0] = start
+	current, count := 0, 1
+	for more := true; more && count > 0; {
 		var level string
 		level, rest, more = cut(rest)
 		var hash uint64
 		hashed := false
-		next = next[:0]
-		for _, n := range current {
+		next := 0
+		for _, n := range frontiers[current][:count] {
+			// At most two children match: that for + and a literal one.
+			var children [2]*node[S]
 			// A leading wildcard does not match $-names [MQTT-4.7.2-1].
 			if n.parent != nil || !isInternal(level) {
 				if e := n.multi.Load(); e != nil {
 					dst = e.appendTo(dst)
 				}
-				if c := n.plus.Load(); c != nil {
-					next, dst = x.step(next, dst, c, rest, more)
+				children[0] = n.plus.Load()
+			}
+			if n.kids.Load() > 0 {
+				if !hashed {
+					hash, hashed = maphash.String(x.seed, level), true
+				}
+				children[1] = x.child(n, level, hash)
+			}
+			for _, c := range children {
+				switch {
+				case c == nil:
+				case !more:
+					dst = c.appendTo(dst)
+				case next < frontierSize:
+					frontiers[1-current][next] = c
+					next++
+				default:
+					dst = x.matchBelow(dst, c, rest)
 				}
 			}
-			if n.kids.Load() == 0 {
-				continue
-			}
-			if !hashed {
-				hash, hashed = maphash.String(x.seed, level), true
-			}
-			if c := x.child(n, level, hash); c != nil {
-				next, dst = x.step(next, dst, c, rest, more)
-			}
 		}
-		current, next = next, current
+		current, count = 1-current, next
 	}
 	return dst
 }
 
-// step goes on to a node that matches one level more. At the name's end its
-// filters match, the one with a # below included; before, it joins the
-// frontier.
-func (x *Index[S]) step(frontier []*node[S], dst []*Sub[S], n *node[S], rest string, more bool) ([]*node[S], []*Sub[S]) {
-	switch {
-	case !more:
-		if e := n.own.Load(); e != nil {
-			dst = e.appendTo(dst)
-		}
-		if e := n.multi.Load(); e != nil {
-			dst = e.appendTo(dst)
-		}
-	case len(frontier) < cap(frontier):
-		frontier = append(frontier, n)
-	default:
-		dst = x.matchBelow(dst, n, rest)
+// appendTo appends the subscriptions of the filters that match where a name
+// ends at this node: a # below takes its parent level too.
+func (n *node[S]) appendTo(dst []*Sub[S]) []*Sub[S] {
+	if e := n.own.Load(); e != nil {
+		dst = e.appendTo(dst)
 	}
-	return frontier, dst
+	if e := n.multi.Load(); e != nil {
+		dst = e.appendTo(dst)
+	}
+	return dst
 }

@@ -1,0 +1,6 @@
+//go:build !race
+
+package topic
+
+// raceEnabled tells tests to do with less.
+const raceEnabled = false
