@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -159,61 +160,64 @@ func (t *NameTree[V]) Walk(start, limit int, fn func(Name, V) bool) {
 
 // Match calls fn for every name that a valid filter matches, in order, until
 // fn returns false (reads). Its cost is that of the result, and of a search
-// for each value of a + level that turns out to lead to none.
+// for each value of a + level that turns out to lead to none: a filter that
+// begins with + may have to look at every name, see MatchAfter.
 func (t *NameTree[V]) Match(f Filter, fn func(Name, V) bool) {
-	t.MatchAfter(f, "", fn)
+	t.MatchAfter(f, "", math.MaxInt, fn)
 }
 
-// MatchAfter is Match for the names behind a given one, which need not be in
-// the tree any more: so a long result can be had in portions (reads).
-func (t *NameTree[V]) MatchAfter(f Filter, after Name, fn func(Name, V) bool) {
+// MatchAfter is Match in portions (reads). It begins behind the name after,
+// which need not be in the tree any more, and ends when fn returns false or
+// budget names, 1 at least, have been looked at, those included that do not
+// match. Then last is the name to go on behind, and more is true; it is false
+// when the end of the tree, or of what can match, has been reached. The tree
+// may change between two portions: names that stay are seen exactly once.
+func (t *NameTree[V]) MatchAfter(f Filter, after Name, budget int, fn func(Name, V) bool) (last Name, more bool) {
 	if !f.HasWildcard() {
 		if v, ok := t.Get(Name(f)); ok && after < Name(f) {
 			fn(Name(f), v)
 		}
-		return
+		return Name(f), false
 	}
 	// All matches begin with the levels before the first wildcard; where that
 	// is #, the last of them may also stand without its slash.
-	prefix := literalPrefix(string(f))
+	prefix := string(f[:strings.IndexAny(string(f), "+#")])
 	low := prefix
-	if strings.HasSuffix(prefix, "/") && len(f) == len(prefix)+1 && f[len(f)-1] == '#' {
-		low = prefix[:len(prefix)-1]
+	if n := len(prefix); n > 0 && f[n] == '#' {
+		low = prefix[:n-1]
 	}
-	at := t.seek(position{}, max(low, string(after)))
+	var buf [256]byte // where targets usually have room
+	target := append(buf[:0], max(low, string(after))...)
+	at := t.seek(position{}, target)
 	if after != "" && at.page < len(t.pages) && t.pages[at.page].names[at.slot] == string(after) {
 		at = t.next(at)
 	}
-	var buf [256]byte
-	target := buf[:0]
 	for at.page < len(t.pages) {
+		if last != "" && budget <= 0 {
+			return last, true
+		}
 		p := t.pages[at.page]
 		name := p.names[at.slot]
 		if name > prefix && !strings.HasPrefix(name, prefix) {
-			return
+			break
 		}
+		budget--
+		last = Name(name)
 		var v verdict
 		v, target = judge(target[:0], string(f), name)
 		switch v {
 		case matches:
-			if !fn(Name(name), p.values[at.slot]) {
-				return
+			if !fn(last, p.values[at.slot]) {
+				return last, true
 			}
 			at = t.next(at)
 		case tryNext:
 			at = t.next(at)
 		case trySeek:
-			at = t.seekBytes(at, target)
+			at = t.seek(at, target)
 		}
 	}
-}
-
-// literalPrefix returns a filter's text before its first wildcard.
-func literalPrefix(f string) string {
-	if i := strings.IndexAny(f, "+#"); i >= 0 {
-		return f[:i]
-	}
-	return f
+	return last, false
 }
 
 // verdict is what is to be done about a name that a match has come to.
@@ -244,7 +248,7 @@ func judge(target []byte, f, name string) (verdict, []byte) {
 			switch {
 			case ns < fl:
 				return trySeek, append(target, fl...)
-			case fmore && ns < fl+"/":
+			case fmore && len(nl) > len(fl) && nl[:len(fl)] == fl && nl[len(fl)] < '/':
 				// "a!" stands between "a" and "a/b".
 				return trySeek, append(append(target, fl...), '/')
 			default:
@@ -301,23 +305,19 @@ func (t *NameTree[V]) next(at position) position {
 }
 
 // seek returns the first position at or behind from whose name is s or behind.
-func (t *NameTree[V]) seek(from position, s string) position {
-	return t.seekBytes(from, []byte(s))
-}
-
-func (t *NameTree[V]) seekBytes(from position, s []byte) position {
+// It takes bytes because they can be compared with names where they are.
+func (t *NameTree[V]) seek(from position, s []byte) position {
 	if from.page == len(t.pages) {
 		return from
 	}
-	// Often it is near: on the same page.
-	if last := from.page; last+1 < len(t.heads) && t.heads[last+1] <= string(s) {
-		rest := t.heads[last+1:]
-		from.page = last + sort.Search(len(rest), func(i int) bool { return rest[i] > string(s) })
+	if i := from.page + 1; i < len(t.heads) && t.heads[i] <= string(s) {
+		rest := t.heads[i:]
+		from.page += sort.Search(len(rest), func(i int) bool { return rest[i] > string(s) })
 		from.slot = 0
 	}
 	names := t.pages[from.page].names[from.slot:]
-	k := sort.Search(len(names), func(i int) bool { return names[i] >= string(s) })
-	if from.slot += k; from.slot == len(t.pages[from.page].names) {
+	from.slot += sort.Search(len(names), func(i int) bool { return names[i] >= string(s) })
+	if from.slot == len(t.pages[from.page].names) {
 		return position{from.page + 1, 0}
 	}
 	return from
