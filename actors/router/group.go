@@ -42,6 +42,8 @@ type Group struct {
 	members  atomic.Pointer[[]*Subscription]
 	counter  atomic.Uint32
 
+	hand kernel.Hand // the actor's
+
 	all map[*Subscription]struct{} // the shard's own list, for a group that restarts
 }
 
@@ -101,14 +103,28 @@ func (a *groupActor) Receive(c *kernel.Context, msg any) {
 	case kernel.Started:
 		if m.Restarts > 0 {
 			a.shard.send(regroup{a.Group})
+			if again, ok := a.hand.Again(tries); ok {
+				a.handle(c, again)
+			} else {
+				abandon(a.hand.Lost())
+			}
 		}
 	case kernel.Stopping:
+		return
+	default:
+		a.hand.Take(msg)
+		a.handle(c, msg)
+	}
+	a.hand.Done()
+}
+
+func (a *groupActor) handle(c *kernel.Context, msg any) {
+	faultGroup.Hit()
+	switch m := msg.(type) {
 	case join:
-		faultGroup.Hit()
 		a.join(m.sub, m.old)
 		m.ticket.Done()
 	case leave:
-		faultGroup.Hit()
 		a.leave(m.sub)
 		m.ticket.Done()
 	case members:

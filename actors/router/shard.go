@@ -19,6 +19,8 @@ type shard struct {
 
 	mu  sync.RWMutex
 	ref kernel.Ref
+
+	hand kernel.Hand // the actor's
 }
 
 func newShard(r *Router, id int) *shard {
@@ -82,6 +84,8 @@ type shardActor struct {
 
 var epochs atomic.Uint64
 
+const tries = 3 // of a message that crashes a shard or a share group
+
 func (a *shardActor) Receive(c *kernel.Context, msg any) {
 	switch m := msg.(type) {
 	case kernel.Started:
@@ -89,8 +93,12 @@ func (a *shardActor) Receive(c *kernel.Context, msg any) {
 		a.excl = map[topic.Filter]*Subscription{}
 		if m.Restarts > 0 {
 			a.rebuild(c)
+			if again, ok := a.hand.Again(tries); ok {
+				a.handle(c, again)
+			} else {
+				abandon(a.hand.Lost())
+			}
 		}
-		return
 	case kernel.Stopping:
 		for _, t := range a.held {
 			t.Done()
@@ -99,11 +107,34 @@ func (a *shardActor) Receive(c *kernel.Context, msg any) {
 		return
 	case kernel.ChildGone:
 		return
+	default:
+		a.hand.Take(msg)
+		a.handle(c, msg)
+	}
+	a.hand.Done()
+}
+
+// abandon completes the ticket of a message that was given up.
+func abandon(msg any) {
+	switch m := msg.(type) {
 	case subscribe:
-		faultShard.Hit()
+		*m.code = 0x83
+		m.ticket.Done()
+	case unsubscribe:
+		m.ticket.Done()
+	case join:
+		m.ticket.Done()
+	case leave:
+		m.ticket.Done()
+	}
+}
+
+func (a *shardActor) handle(c *kernel.Context, msg any) {
+	faultShard.Hit()
+	switch m := msg.(type) {
+	case subscribe:
 		a.subscribe(c, m)
 	case unsubscribe:
-		faultShard.Hit()
 		a.unsubscribe(m)
 	case announce:
 		if m.epoch == a.epoch && a.next != nil {
@@ -112,15 +143,7 @@ func (a *shardActor) Receive(c *kernel.Context, msg any) {
 			}
 		}
 	case announced:
-		if m.epoch == a.epoch && a.next != nil {
-			a.index.Store(a.next)
-			a.next = nil
-			for _, t := range a.held {
-				t.Done()
-			}
-			a.held = nil
-			c.Logger().Info("topic shard rebuilt", "shard", a.id)
-		}
+		a.rebuilt(c, m.epoch)
 	case regroup:
 		all := make([]*Subscription, 0, len(m.g.all))
 		for s := range m.g.all {
@@ -130,6 +153,20 @@ func (a *shardActor) Receive(c *kernel.Context, msg any) {
 	default:
 		c.Logger().Error("unexpected message", "type", typeOf(msg))
 	}
+}
+
+// rebuilt publishes the new index.
+func (a *shardActor) rebuilt(c *kernel.Context, epoch uint64) {
+	if epoch != a.epoch || a.next == nil {
+		return
+	}
+	a.index.Store(a.next)
+	a.next = nil
+	for _, t := range a.held {
+		t.Done()
+	}
+	a.held = nil
+	c.Logger().Info("topic shard rebuilt", "shard", a.id)
 }
 
 // writing is the index that changes go to.

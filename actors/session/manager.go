@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -72,19 +73,20 @@ func (m *Manager) shard(id string) *managerShard { return &m.shards[topic.HashSh
 // run (cast, from the directory) starts a session's process where it has none
 // and passes the message on.
 type run struct {
-	s    *Session
+	id   string
 	open Open
 }
 
-// Run hands an Open to s, starting its process first where necessary. It
-// reports false while the manager itself restarts. Any goroutine.
-func (m *Manager) Run(s *Session, o Open) bool {
-	sh := m.shard(s.id)
+// Run hands an Open to the session of a client ID, which is created first
+// where there is none. It reports false while the manager itself is not there.
+// Any goroutine; the directory only.
+func (m *Manager) Run(id string, o Open) bool {
+	sh := m.shard(id)
 	sh.mu.RLock()
 	ref := sh.ref
 	sh.mu.RUnlock()
 	o.Reply.Delegate(ref)
-	return ref.Control(run{s, o})
+	return ref.Control(run{id, o})
 }
 
 type managerActor struct {
@@ -104,25 +106,32 @@ func (a *managerActor) Receive(c *kernel.Context, msg any) {
 		}
 	case kernel.Stopping:
 	case run:
-		if !m.s.process().Alive() {
-			a.spawn(c, m.s)
+		s := a.get(m.id)
+		if s == nil || !s.process().Alive() {
+			s = New(m.id, a.m.host, a.m)
+			a.spawn(c, s)
 		}
-		m.open.Reply.Delegate(m.s.process())
-		m.s.send(m.open)
+		m.open.Reply.Delegate(s.process())
+		s.send(m.open)
 	case kernel.ChildGone:
 		if m.Reason == nil {
 			return
 		}
-		a.shard.mu.RLock()
-		s := a.shard.sessions[m.Name]
-		a.shard.mu.RUnlock()
-		if s != nil && s.process() == m.Ref {
-			s.giveUp(m.Reason)
-			a.m.onGone(s)
+		for _, s := range a.list() {
+			if s.process() == m.Ref {
+				s.giveUp(m.Reason)
+				a.m.onGone(s)
+			}
 		}
 	default:
 		c.Logger().Error("unexpected message", "type", fmt.Sprintf("%T", msg))
 	}
+}
+
+func (a *managerActor) get(id string) *Session {
+	a.shard.mu.RLock()
+	defer a.shard.mu.RUnlock()
+	return a.shard.sessions[id]
 }
 
 func (a *managerActor) list() []*Session {
@@ -136,10 +145,15 @@ func (a *managerActor) list() []*Session {
 }
 
 func (a *managerActor) spawn(c *kernel.Context, s *Session) {
-	ref, err := c.Spawn(kernel.Spec{
+	spec := kernel.Spec{
 		Name: s.id, Kind: "session", Restart: kernel.Contained,
 		New: func() kernel.Actor { return process{s} },
-	})
+	}
+	ref, err := c.Spawn(spec)
+	if errors.Is(err, kernel.ErrNameExists) {
+		spec.Name = "" // the one before is on its way out
+		ref, err = c.Spawn(spec)
+	}
 	if err != nil {
 		c.Logger().Error("session process not started", "client_id", s.id, "err", err)
 		return
@@ -195,9 +209,20 @@ func (m *Manager) Find(id string) *Session {
 // come and go meanwhile. Any goroutine.
 func (m *Manager) All() iter.Seq[*Session] {
 	return func(yield func(*Session) bool) {
+		for s := range m.Running() {
+			if s.alive.Load() && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// Running yields every session that has a process, ended ones included.
+func (m *Manager) Running() iter.Seq[*Session] {
+	return func(yield func(*Session) bool) {
 		for i := range m.shards {
 			for _, s := range (&managerActor{m: m, shard: &m.shards[i]}).list() {
-				if s.alive.Load() && !yield(s) {
+				if !yield(s) {
 					return
 				}
 			}

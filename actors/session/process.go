@@ -49,6 +49,9 @@ func (p process) Receive(c *kernel.Context, msg any) {
 		}
 		return
 	}
+	if _, ok := msg.(RetainedBatch); ok {
+		s.hand.Take(msg)
+	}
 	faultControl.Hit()
 	switch m := msg.(type) {
 	case Open:
@@ -75,6 +78,7 @@ func (p process) Receive(c *kernel.Context, msg any) {
 		m.reply.Send(s.info())
 	case RetainedBatch:
 		s.retained(m)
+		s.hand.Done()
 	case reannounce:
 		if s.alive.Load() {
 			s.host.Router.Announce(m.shard, m.epoch, s.state.Subscriptions())
@@ -108,8 +112,12 @@ func (s *Session) started(m kernel.Started) {
 		s.disconnected(h, CloseCause{SendWill: true, Reason: "session_crashed"})
 	}
 	if !s.alive.Load() && s.state != nil {
-		s.host.Release(s, s.epoch.Load()) // the answer may have been the message that was lost
+		s.release() // the answer may have been the message that was lost
 	}
+	if again, ok := s.hand.Again(maxAttempts); ok {
+		s.retained(again.(RetainedBatch))
+	}
+	s.hand.Done()
 	s.send(wake{})
 	s.schedule()
 }
@@ -336,7 +344,7 @@ func (s *Session) disconnected(h *Handle, cause CloseCause) {
 	switch s.expiry {
 	case 0:
 		s.end("terminated")
-		s.host.Release(s, s.epoch.Load())
+		s.release()
 		return
 	case neverExpires:
 		s.expireAt = 0
@@ -396,6 +404,16 @@ func (s *Session) end(reason string) {
 	s.host.Logger.Debug("session ended", "client_id", s.id, "reason", reason)
 }
 
+// releaseEvery is how often an ended session asks to be let go.
+const releaseEvery = 5 * time.Second
+
+// release tells the directory that the session has ended, and again until it
+// is answered: the directory may crash on it.
+func (s *Session) release() {
+	s.host.Release(s, s.epoch.Load())
+	s.host.Wheel.Set(&s.timer, releaseEvery, s.process(), tick{})
+}
+
 func (s *Session) kick(m kick) bool {
 	if !s.alive.Load() {
 		return false
@@ -408,7 +426,7 @@ func (s *Session) kick(m kick) bool {
 		return true
 	}
 	s.end(m.word)
-	s.host.Release(s, s.epoch.Load())
+	s.release()
 	return true
 }
 
@@ -523,6 +541,7 @@ func (s *Session) schedule() {
 
 func (s *Session) tick() {
 	if !s.alive.Load() {
+		s.release()
 		return
 	}
 	now := s.host.now()
@@ -531,7 +550,7 @@ func (s *Session) tick() {
 	}
 	if s.expireAt != 0 && now >= s.expireAt {
 		s.end("expired")
-		s.host.Release(s, s.epoch.Load())
+		s.release()
 		return
 	}
 	if s.retryAt != 0 && now >= s.retryAt {

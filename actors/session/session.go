@@ -69,6 +69,7 @@ type Session struct {
 	retryAt  int64
 	relAt    int64
 	timer    kernel.Timer
+	hand     kernel.Hand
 	pub      *router.Publisher // for wills and redispatch
 }
 
