@@ -39,10 +39,11 @@ func (s *System) pause(n int, l limit) time.Duration {
 		return 0
 	}
 	most := min(s.cfg.BackoffMax, l.period/time.Duration(2*max(l.n, 1)))
-	d := most
-	if shift := n - 2; shift < 30 {
-		d = min(most, s.cfg.BackoffMin<<shift)
+	d := s.cfg.BackoffMin
+	for i := 2; i < n && d < most; i++ {
+		d *= 2
 	}
+	d = min(d, most)
 	return d - d/4 + rand.N(d/2+1)
 }
 
