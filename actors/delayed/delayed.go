@@ -48,7 +48,7 @@ func New(cfg Config) *Queue { return &Queue{cfg: cfg} }
 
 // Start spawns the actor.
 func (q *Queue) Start(sys *kernel.System) error {
-	ref, err := sys.SpawnRoot(kernel.Spec{
+	ref, err := sys.StartRoot(kernel.Spec{
 		Name: "delayed", Kind: "delayed", New: func() kernel.Actor { return actor{q} },
 	})
 	if err != nil {

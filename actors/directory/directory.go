@@ -31,7 +31,7 @@ func New(m *session.Manager) *Directory {
 
 // Start spawns the actors.
 func (d *Directory) Start(sys *kernel.System) error {
-	_, err := sys.SpawnRoot(kernel.Spec{Name: "directory", Kind: "directory_sup", New: func() kernel.Actor {
+	_, err := sys.StartRoot(kernel.Spec{Name: "directory", Kind: "directory_sup", New: func() kernel.Actor {
 		return kernel.Func(func(c *kernel.Context, msg any) {
 			if _, ok := msg.(kernel.Started); !ok {
 				return

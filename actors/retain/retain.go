@@ -52,7 +52,7 @@ func New(cfg Config) *Store { return &Store{cfg: cfg} }
 
 // Start spawns the actor.
 func (s *Store) Start(sys *kernel.System) error {
-	ref, err := sys.SpawnRoot(kernel.Spec{
+	ref, err := sys.StartRoot(kernel.Spec{
 		Name: "retain", Kind: "retain", New: func() kernel.Actor { return &actor{Store: s} },
 	})
 	if err != nil {

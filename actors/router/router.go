@@ -66,7 +66,7 @@ func New(cfg Config) *Router {
 
 // Start spawns the root actor and its shards.
 func (r *Router) Start(sys *kernel.System) error {
-	ref, err := sys.SpawnRoot(kernel.Spec{
+	ref, err := sys.StartRoot(kernel.Spec{
 		Name: "router", Kind: "router", New: func() kernel.Actor { return &root{r: r} },
 	})
 	if err != nil {

@@ -43,7 +43,7 @@ func NewManager(host *Host, onGone func(*Session)) *Manager {
 
 // Start spawns the actors.
 func (m *Manager) Start(sys *kernel.System) error {
-	_, err := sys.SpawnRoot(kernel.Spec{Name: "sessions", Kind: "session_sup", New: func() kernel.Actor {
+	_, err := sys.StartRoot(kernel.Spec{Name: "sessions", Kind: "session_sup", New: func() kernel.Actor {
 		return kernel.Func(func(c *kernel.Context, msg any) {
 			if _, ok := msg.(kernel.Started); !ok {
 				return

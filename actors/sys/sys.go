@@ -57,7 +57,7 @@ type (
 // Start spawns the actor.
 func (p *Publisher) Start(sys *kernel.System) error {
 	p.started = p.cfg.Now()
-	_, err := sys.SpawnRoot(kernel.Spec{
+	_, err := sys.StartRoot(kernel.Spec{
 		Name: "sys", Kind: "sys", New: func() kernel.Actor { return &actor{Publisher: p} },
 	})
 	if err != nil {
