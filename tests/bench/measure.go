@@ -64,6 +64,7 @@ func ownCPU() time.Duration {
 
 // measure starts the broker, runs the scenario on it once and stops it.
 func measure(ctx context.Context, s scenario, k broker.Kind, o broker.Options, set settings) (outcome, error) {
+	o.LowLatency = s.load.Rate > 0
 	in, err := broker.Start(ctx, k, o)
 	if err != nil {
 		return outcome{}, err

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"ermine/tests/bench/broker"
 	"ermine/tests/bench/load"
 )
 
@@ -80,7 +81,7 @@ var scenarios = []scenario{
 	},
 	{
 		name: "own-q2", about: "4 publishers to 4 subscribers, own topics, QoS 2",
-		load:    load.Spec{Publishers: 4, Subscribers: 4, Layout: load.OwnTopics, QoS: 2},
+		load:    load.Spec{Publishers: 4, Subscribers: 4, Layout: load.OwnTopics, QoS: 2, Exchanges: broker.Inflight},
 		targets: []target{againstMosquitto(cpuPerMessage, 0.40)},
 	},
 	{

@@ -52,6 +52,9 @@ type Instance struct {
 type Options struct {
 	// ErmineBinary is the program under test.
 	ErmineBinary string
+	// LowLatency favours latency over throughput where a broker has a setting
+	// for that.
+	LowLatency bool
 	// Env is added to Ermine's environment, as NAME=value.
 	Env []string
 	// Profile, where not empty, is a folder for CPU profiles of Ermine.

@@ -12,8 +12,8 @@ import (
 
 // Ermine is the program under test on its defaults, but for:
 //
-//   - mqtt.max_mqueue_len and max_awaiting_rel infinity: the closed loop bounds
-//     the queues, as for the other brokers.
+//   - mqtt.max_mqueue_len infinity: the closed loop bounds the queues, as for
+//     the other brokers.
 //   - mqtt.max_inflight: the same for all brokers, see Inflight.
 //   - only the TCP listener, on a free port.
 var Ermine = Kind{Name: "ermine", Nodes: 1, start: func(ctx context.Context, in *Instance) error {
@@ -60,7 +60,6 @@ func startErmine(ctx context.Context, in *Instance, nodes int) error {
 			"ERMINE_LISTENERS__WS__DEFAULT__ENABLE=false",
 			"ERMINE_LISTENERS__WSS__DEFAULT__ENABLE=false",
 			"ERMINE_MQTT__MAX_MQUEUE_LEN=infinity",
-			"ERMINE_MQTT__MAX_AWAITING_REL=infinity",
 			"ERMINE_MQTT__MAX_INFLIGHT=" + strconv.Itoa(Inflight),
 		}, in.opts.Env...)
 		if err := os.MkdirAll(filepath.Join(in.Dir, strconv.Itoa(number)), 0o700); err != nil {

@@ -33,6 +33,10 @@ type Spec struct {
 	Payload int
 	// Window is how many messages of a publisher may be undelivered.
 	Window int
+	// Exchanges, where not 0, is how many QoS 1 or 2 messages of a publisher may
+	// be unacknowledged. Brokers bound what they take at QoS 2, and in 3.1.1
+	// cannot say so: mosquitto closes the connection beyond its bound.
+	Exchanges int
 	// Step is for how many messages a publisher that has filled its window
 	// waits before it goes on. 1 goes on at once.
 	Step int

@@ -33,7 +33,7 @@ type publisher struct {
 	id     int
 	qos    byte
 	fanOut int64 // subscribers that each message reaches
-	window int64 // messages that may be undelivered
+	window int64 // messages that may be undelivered, or not acknowledged
 	step   int64 // a full window waits until so many have been delivered
 	packet []byte
 	// Offsets into packet of what changes from message to message.
@@ -58,6 +58,9 @@ func newPublisher(c *conn, id int, topic string, s Spec, fanOut int) *publisher 
 	}
 	if s.QoS > 0 {
 		p.window = min(p.window, int64(c.inflight))
+		if s.Exchanges > 0 {
+			p.window = min(p.window, int64(s.Exchanges))
+		}
 	}
 	p.step = max(1, min(p.step, p.window))
 	p.wakeDelivered.Store(atRest)
