@@ -168,7 +168,7 @@ func equalMaps(a, b Map, depth int) bool {
 	if len(a) == 0 {
 		return true
 	}
-	set := keySet{hasher: hasher{work: math.MaxInt}}
+	set := newKeySet(len(b), math.MaxInt)
 	set.fill(b)
 	for i := range a {
 		j := set.find(b, a[i].Key)
@@ -179,17 +179,25 @@ func equalMaps(a, b Map, depth int) bool {
 	return true
 }
 
-// smallSet is the number of keys up to which a keySet needs no allocation.
-const smallSet = 64
+// smallSet is the number of keys up to which looking for duplicates needs no
+// allocation.
+const smallSet = 32
 
 // A keySet finds keys of one map at a time: an open hash table of indexes into
 // it. The hash is seeded, so that a peer cannot choose keys that collide.
 type keySet struct {
-	smallIndex  [2 * smallSet]uint32
-	smallHashes [smallSet]uint64
-	index       []uint32 // hash -> 1 + index of a key, 0 for none
-	hashes      []uint64 // of the keys
-	hasher      hasher
+	index  []uint32 // hash -> 1 + index of a key, 0 for none; a power of two
+	hashes []uint64 // of the keys
+	hasher hasher
+}
+
+// newKeySet returns a set with room for n keys.
+func newKeySet(n, work int) *keySet {
+	size := 2 * smallSet
+	for size < 2*n {
+		size *= 2
+	}
+	return &keySet{make([]uint32, size), make([]uint64, n), hasher{work}}
 }
 
 var hashSeed = maphash.MakeSeed()
@@ -200,8 +208,14 @@ func checkKeys(m Map, work *int) error {
 	if ascending(m) {
 		return nil
 	}
-	var s keySet
-	s.hasher.work = *work
+	var s *keySet
+	if len(m) <= smallSet {
+		var index [2 * smallSet]uint32
+		var hashes [smallSet]uint64
+		s = &keySet{index[:], hashes[:], hasher{*work}}
+	} else {
+		s = newKeySet(len(m), *work)
+	}
 	duplicate := !s.fill(m)
 	*work = s.hasher.work
 	switch {
@@ -245,15 +259,6 @@ func ascending(m Map) bool {
 // fill puts the keys of m into the empty s. It stops and returns false at a key
 // that is equal to an earlier one, or when the hasher gives up.
 func (s *keySet) fill(m Map) bool {
-	if len(m) <= smallSet {
-		s.index, s.hashes = s.smallIndex[:], s.smallHashes[:len(m)]
-	} else {
-		size := 4 * smallSet
-		for size < 2*len(m) {
-			size *= 2
-		}
-		s.index, s.hashes = make([]uint32, size), make([]uint64, len(m))
-	}
 	for i := range m {
 		h := s.hasher.hash(m[i].Key, 0)
 		at, found := s.slot(m, m[i].Key, h)

@@ -166,7 +166,10 @@ func (d *Decoder) fun(tag byte, depth, start int) (any, error) {
 		return nil, err
 	}
 	if d.trace.depth > 0 {
-		return f, nil // part of a fun that is kept whole
+		// Part of a fun that is kept whole, and of no further use than to be
+		// told from other keys of a map.
+		f.Raw = d.buf[start:d.pos]
+		return f, nil
 	}
 	f.Raw = d.trace.raw(d.buf, start, d.pos)
 	d.trace.refs, d.trace.spans = d.trace.refs[:0], d.trace.spans[:0]
