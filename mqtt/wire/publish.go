@@ -19,22 +19,12 @@ const (
 	hdrDisconnect = 0xE0
 )
 
-// The property identifiers in use (MQTT 5, section 2.2.2.2).
-const (
-	propPayloadFormat   = 0x01
-	propMessageExpiry   = 0x02
-	propContentType     = 0x03
-	propResponseTopic   = 0x08
-	propCorrelationData = 0x09
-	propSubscriptionID  = 0x0B
-	propReasonString    = 0x1F
-	propTopicAlias      = 0x23
-	propUserProperty    = 0x26
-)
-
 // Publish is one PUBLISH as it leaves for one client.
 type Publish struct {
-	Msg      *message.Message
+	Msg *message.Message
+	// Topic is sent in place of Msg.Topic unless it is empty: a client behind a
+	// mountpoint sees names without it.
+	Topic    string
 	SubID    uint32 // Subscription Identifier, 0 for none; MQTT 5 only
 	PacketID uint16 // not sent with QoS 0 [MQTT-2.2.1-2]
 	QoS      message.QoS
@@ -56,7 +46,7 @@ func PublishSize(p *Publish) (size, remaining int) {
 	m := p.Msg
 	remaining = 2 + len(m.Payload)
 	if !p.AliasKnown {
-		remaining += len(m.Topic)
+		remaining += len(p.topic())
 	}
 	if p.QoS > 0 {
 		remaining += 2
@@ -83,7 +73,7 @@ func AppendPublish(b []byte, p *Publish, remaining int) []byte {
 	if p.AliasKnown {
 		b = append(b, 0, 0)
 	} else {
-		b = appendString(b, m.Topic)
+		b = appendString(b, p.topic())
 	}
 	if p.QoS > 0 {
 		b = binary.BigEndian.AppendUint16(b, p.PacketID)
@@ -92,6 +82,13 @@ func AppendPublish(b []byte, p *Publish, remaining int) []byte {
 		b = appendProperties(b, p)
 	}
 	return append(b, m.Payload...)
+}
+
+func (p *Publish) topic() string {
+	if p.Topic != "" {
+		return p.Topic
+	}
+	return p.Msg.Topic
 }
 
 func propertiesSize(p *Publish) int {
