@@ -57,8 +57,8 @@ type Conn struct {
 // link is what lies between the socket and the MQTT bytes.
 type link struct {
 	reader io.Reader
-	// write sends p, blocking until the write deadline of the socket.
-	write func(p []byte) error
+	// write sends p, blocking until deadline; the zero time is none.
+	write func(p []byte, deadline time.Time) error
 	// next returns the length of the piece of p to send with one write.
 	next func(p []byte) int
 	// bye says good-bye in the protocol of the link, after the last output.

@@ -539,7 +539,7 @@ func (l *Listener) open(c *Conn) error {
 		c.info.TLS = newTLSInfo(tlsConn.ConnectionState())
 		c.link = link{
 			reader: tlsConn,
-			write:  func(p []byte) error { _, err := tlsConn.Write(p); return err },
+			write:  func(p []byte, _ time.Time) error { _, err := tlsConn.Write(p); return err },
 			bye:    func() { _ = tlsConn.CloseWrite() },
 		}
 		nc = tlsConn

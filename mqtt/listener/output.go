@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 )
 
@@ -221,22 +220,24 @@ func (c *Conn) drain(out *buffer, from int) {
 
 // writeBlocking writes p within send_timeout.
 func (c *Conn) writeBlocking(p []byte) (int, error) {
+	var deadline time.Time
 	if c.opts.sendTimeout > 0 {
-		c.mu.Lock()
-		if c.aborted { // Abort has set a deadline in the past, which must stay
-			c.mu.Unlock()
-			return 0, net.ErrClosed
-		}
-		err := c.sock.tc.SetWriteDeadline(time.Now().Add(c.opts.sendTimeout))
+		deadline = time.Now().Add(c.opts.sendTimeout)
+	}
+	c.mu.Lock()
+	if c.aborted { // Abort has set a deadline in the past, which must stay
 		c.mu.Unlock()
-		if err != nil {
-			return 0, err
-		}
+		return 0, net.ErrClosed
+	}
+	err := c.sock.tc.SetWriteDeadline(deadline)
+	c.mu.Unlock()
+	if err != nil {
+		return 0, err
 	}
 	if c.link.write == nil {
 		return c.sock.tc.Write(p)
 	}
-	if err := c.link.write(p); err != nil {
+	if err := c.link.write(p, deadline); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -245,7 +246,8 @@ func (c *Conn) writeBlocking(p []byte) (int, error) {
 // writeFailed ends the caller's time as writer of out, of which from bytes have
 // gone, and aborts the connection.
 func (c *Conn) writeFailed(out *buffer, from int, err error) {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
 		err = ErrSendTimeout
 	} else if !errors.Is(err, net.ErrClosed) {
 		err = fmt.Errorf("write to client: %w", err)

@@ -48,7 +48,8 @@ func readProxyHeader(s *sock, info *Info, timeout time.Duration) error {
 	info.setRemote(source)
 	info.local = destination
 	if tlvs, err := header.TLVs(); err == nil {
-		if ssl, ok := tlvparse.FindSSL(tlvs); ok && ssl.Verified() {
+		if ssl, ok := tlvparse.FindSSL(tlvs); ok && ssl.Verified() &&
+			(ssl.ClientCertConn() || ssl.ClientCertSess()) {
 			info.ProxyCertCN, _ = ssl.ClientCN()
 		}
 	}

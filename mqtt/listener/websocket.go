@@ -234,8 +234,13 @@ func wsLink(ws *websocket.Conn, opts *WebSocketOptions) link {
 	}
 	return link{
 		reader: &wsStream{ws: ws},
-		write:  func(p []byte) error { return ws.WriteMessage(websocket.BinaryMessage, p) },
-		next:   next,
+		write: func(p []byte, deadline time.Time) error {
+			if err := ws.SetWriteDeadline(deadline); err != nil { // it sets the socket's with every write
+				return err
+			}
+			return ws.WriteMessage(websocket.BinaryMessage, p)
+		},
+		next: next,
 		bye: func() {
 			_ = ws.WriteControl(websocket.CloseMessage,
 				websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
