@@ -188,7 +188,7 @@ func TestConnack(t *testing.T) {
 			if present {
 				c.expect("20 02 01 00")
 			} else {
-				c.expect("5: 00")
+				c.expect("20 02 00 00")
 			}
 			if s := w.session(); s.req.Expiry != 7200 || s.req.Clean {
 				t.Errorf("opened with %+v", s.req)
@@ -265,7 +265,7 @@ func TestWillDenied(t *testing.T) {
 	})
 	c := w.dial()
 	c.send(connectPacket{version: 4, id: "c", flags: 4, rest: "0001 77 0001 78"}.bytes())
-	c.expect("5: 00")
+	c.expect("20 02 00 00")
 	if s := w.session(); s.req.Will != nil {
 		t.Errorf("will %+v", s.req.Will.Msg)
 	}
@@ -342,7 +342,7 @@ func TestPipelined(t *testing.T) {
 	b = append(b, publishPacket(4, 0x32, "a", 2, "", "x")...)
 	b = append(b, unhex("c000")...)
 	c.send(b)
-	c.expect("5: 00")
+	c.expect("20 02 00 00")
 	c.expect("90 03 0001 01")
 	c.expect("40 02 0002")
 	c.expect("d0 00")
