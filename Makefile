@@ -101,7 +101,7 @@ bench-compare: ## compare the Go benchmarks with revision BASE
 
 .PHONY: conformance
 conformance: ## list the normative statements of MQTT that no test names
-	$(GO) run ./tests/conformance/statements/cmd
+	$(GO) run ./tests/conformance/statements/list
 
 .PHONY: cover
 cover: test-deps build ## test coverage across packages, in cover.out
