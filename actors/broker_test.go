@@ -36,6 +36,7 @@ func TestOfflineQueueAndResumeInOrder(t *testing.T) {
 	sub := connect(t, b, "sub", nil)
 	sub.subscribe("t", 1)
 	sub.h.Close(session.CloseCause{Reason: "normal"})
+	sub.offline(b)
 	pub := connect(t, b, "pub", nil)
 	for i := range 100 {
 		pub.publish("t", 1, uint16(i+1), fmt.Sprint(i))
@@ -68,8 +69,16 @@ func TestTakeover(t *testing.T) {
 	}
 	two.until(t, "DISCONNECT 0x8E", func() bool { return two.closed == 0x8E })
 	pub := connect(t, b, "p", nil)
-	pub.publish("t", 1, 1, "x")
-	pub.until(t, "PUBACK 0x10", func() bool { return slices.Contains(pub.acks, ack{session.Puback, 1, 0x10}) })
+	id := uint16(0)
+	eventually(t, "PUBACK 0x10: the discarded session's filter is gone", func() bool {
+		id++
+		pub.publish("t", 1, id, "x")
+		pub.until(t, "PUBACK", func() bool { return len(pub.acks) == int(id) })
+		return pub.acks[id-1].code == 0x10
+	})
+	if len(three.got) > 0 {
+		t.Error("a message for the discarded session reached the new one")
+	}
 }
 
 func TestManyPublishersKeepOrder(t *testing.T) {

@@ -172,22 +172,52 @@ func connect(t testing.TB, b *actors.Broker, id string, edit func(*session.OpenR
 	return c
 }
 
-func (c *client) subscribe(filter string, qos byte) {
-	c.t.Helper()
+func subscribeWith(filter string, qos byte) session.SubscribeRequest {
 	p, err := topic.ParseFilter(filter)
 	if err != nil {
-		c.t.Fatal(err)
+		panic(err)
 	}
 	sub := &router.Subscription{Raw: filter, Filter: p.Filter, Group: p.Group, Options: router.Options{QoS: qos}}
-	err = c.h.Subscribe(c.t.Context(), session.SubscribeRequest{PacketID: 1, Subs: []*router.Subscription{sub}, Codes: make([]byte, 1)})
-	if err != nil {
+	return session.SubscribeRequest{PacketID: 1, Subs: []*router.Subscription{sub}, Codes: make([]byte, 1)}
+}
+
+func (c *client) subscribe(filter string, qos byte) {
+	c.t.Helper()
+	if err := c.h.Subscribe(c.t.Context(), subscribeWith(filter, qos)); err != nil {
 		c.t.Fatalf("subscribe %s: %v", filter, err)
 	}
 }
 
+// offline waits until the session knows that its connection has ended.
+func (c *client) offline(b *actors.Broker) {
+	c.t.Helper()
+	eventually(c.t, c.id+" offline", func() bool {
+		s, err := b.Session(c.id)
+		return err != nil || !s.Online()
+	})
+}
+
+// eventually polls cond until it holds, at most 10 s.
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for !cond() {
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("%s: not within 10 s", what)
+		}
+	}
+}
+
+func newMessage(topic, payload string, qos byte) *message.Message {
+	return &message.Message{Topic: topic, QoS: qos, Payload: []byte(payload), Received: time.Now().UnixMilli()}
+}
+
 func (c *client) publish(topic string, qos byte, id uint16, payload string) {
 	c.t.Helper()
-	m := &message.Message{Topic: topic, QoS: qos, Payload: []byte(payload), Publisher: c.id, Received: time.Now().UnixMilli()}
+	m := newMessage(topic, payload, qos)
+	m.Publisher = c.id
 	if err := c.h.Publish(m, id); err != nil {
 		c.t.Fatalf("publish: %v", err)
 	}

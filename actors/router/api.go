@@ -27,6 +27,9 @@ type Subscription struct {
 	Exclusive bool         // `$exclusive/...`
 	Options
 	To Subscriber
+	// Life is the subscriber's own mark: a session tells by it a message that
+	// was matched before a clean start from one for its present life.
+	Life uint32
 
 	group *Group // set on the entry that stands for a whole share group
 	node  topic.Sub[*Subscription]

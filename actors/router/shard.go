@@ -20,7 +20,8 @@ type shard struct {
 	mu  sync.RWMutex
 	ref kernel.Ref
 
-	hand kernel.Hand // the actor's
+	hand  kernel.Hand // the actor's
+	lives int         // the actor's: instances so far, those of an earlier router too
 }
 
 func newShard(r *Router, id int) *shard {
@@ -87,11 +88,11 @@ var epochs atomic.Uint64
 const tries = 3 // of a message that crashes a shard or a share group
 
 func (a *shardActor) Receive(c *kernel.Context, msg any) {
-	switch m := msg.(type) {
+	switch msg.(type) {
 	case kernel.Started:
 		a.groupsBy = map[groupKey]*Group{}
 		a.excl = map[topic.Filter]*Subscription{}
-		if m.Restarts > 0 {
+		if a.lives++; a.lives > 1 {
 			a.rebuild(c)
 			if again, ok := a.hand.Again(tries); ok {
 				a.handle(c, again)

@@ -52,7 +52,7 @@ func (p process) Receive(c *kernel.Context, msg any) {
 	if _, ok := msg.(RetainedBatch); ok {
 		s.hand.Take(msg)
 	}
-	faultControl.Hit()
+	faultControl.HitOn(s)
 	switch m := msg.(type) {
 	case Open:
 		s.open(m)
@@ -190,15 +190,18 @@ func (s *Session) again(it *item) bool {
 func (s *Session) handleItem(now int64, it *item) {
 	switch it.kind {
 	case itemDeliver:
-		faultDeliver.Hit()
-		if s.alive.Load() {
+		faultDeliver.HitOn(s)
+		switch {
+		case s.alive.Load() && it.sub.Life == s.life:
 			s.state.Deliver(now, it.msg, it.sub, false, s.out())
+		case it.sub.Group != "" && it.msg.QoS > 0:
+			s.host.Router.Redispatch(it.msg, it.sub, nil)
 		}
 	case itemAck:
 		if it.handle != s.handle {
 			return // of a connection before this one: the client repeats it
 		}
-		faultAck.Hit()
+		faultAck.HitOn(s)
 		s.ack(now, it)
 	case itemWritable:
 		if it.handle == s.handle && s.alive.Load() {
@@ -228,7 +231,7 @@ func (s *Session) ack(now int64, it *item) {
 // open attaches a connection: a new session, a resumed one, or one taken over
 // from another connection [MQTT-3.1.4-3].
 func (s *Session) open(m Open) {
-	faultOpen.Hit()
+	faultOpen.HitOn(s)
 	s.drain()
 	req := &m.Req
 	now := s.host.now()
@@ -271,6 +274,7 @@ func (s *Session) begin(h *Handle) {
 	s.state = NewState(s.id, *s.limits(), s.host.Metrics, h.stripe)
 	s.in.clear()
 	s.created = s.host.Now()
+	s.life++
 	s.alive.Store(true)
 	s.inbox.reopen()
 	s.host.Metrics.Inc(h.stripe, metrics.SessionCreated)
@@ -444,7 +448,7 @@ func (s *Session) applySubscribe(m subscribe) {
 			m.req.Codes[i] = codeQuota
 			continue
 		}
-		sub.To = s
+		sub.To, sub.Life = s, s.life
 		m.req.Codes[i] = sub.QoS
 		old := s.state.SetSubscription(sub)
 		res.fresh[i] = old == nil

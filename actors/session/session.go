@@ -71,6 +71,7 @@ type Session struct {
 	timer    kernel.Timer
 	hand     kernel.Hand
 	pub      *router.Publisher // for wills and redispatch
+	life     uint32            // counts clean starts
 }
 
 // New returns the session of a client ID, without a process.
