@@ -150,6 +150,9 @@ func (p *Point) ErrOn(subject any) error {
 	return p.pass(subject)
 }
 
+// hit is kept out of line so that Hit and HitOn are inlined.
+//
+//go:noinline
 func (p *Point) hit(subject any) {
 	if err := p.pass(subject); err != nil {
 		panic(err)

@@ -55,14 +55,14 @@ type cell struct {
 	state    atomic.Uint32
 	urgent   atomic.Bool // sysq is not empty; written under mu
 
-	started   bool // Start was called; guarded by mu
-	running   bool // a goroutine works on the mailbox; guarded by mu
-	suspended bool // user messages wait; written by the actor under mu
-	dirty     bool // something was handled since the last Drained
-	leaving   bool // the instance is handling Stopping
-	goOn      bool // halting leads to a restart without a word from the parent
-	announce  bool // tell the parent when Started was handled
-	stillborn bool // the spawn failed: nobody is told of its end
+	started   bool  // Start was called; guarded by mu
+	running   bool  // a goroutine works on the mailbox; guarded by mu
+	suspended bool  // user messages wait; written by the actor under mu
+	dirty     bool  // something was handled since the last Drained
+	leaving   bool  // the instance is handling Stopping
+	goOn      bool  // halting leads to a restart without a word from the parent
+	announce  bool  // tell the parent when Started was handled
+	shard     uint8 // of the workers
 }
 
 // protoContext is what the kernel uses of protoactor's actor context.
@@ -246,24 +246,29 @@ func (c *cell) end() {
 	c.t.kind.alive.Add(-1)
 	c.fireWatches()
 	if c.parent != nil {
-		c.parent.PostSystemMessage(childEnded{c})
+		c.parent.PostSystemMessage(childEnded{c: c})
 	} else {
 		c.t.sys.rootEnded(c)
 	}
 }
 
-// childEnded (info, from a child) is the end of a child's life.
-type childEnded struct{ c *cell }
+// childEnded (info, from a child) is the end of a child's life, or (from
+// spawn) of one that has never begun, of which the instance knows nothing.
+type childEnded struct {
+	c         *cell
+	stillborn bool
+}
 
 // onChildEnded takes the child out of the list and tells the instance.
-func (c *cell) onChildEnded(child *cell) {
+func (c *cell) onChildEnded(m childEnded) {
+	child := m.c
 	c.mu.Lock()
 	c.unlink(child)
 	c.children.Add(-1)
 	c.mu.Unlock()
 	switch c.state.Load() {
 	case stRunning:
-		if !child.stillborn {
+		if !m.stillborn {
 			c.post(ChildGone{Ref: Ref{child}, Name: child.name(), Reason: child.reason()}, true)
 		}
 		c.groupStep()

@@ -5,7 +5,7 @@
 // # What an actor gets
 //
 // An [Actor] is a value with one method, Receive. It handles one message at a
-// time, on no goroutine of its own while it is idle. Its mailbox outlives a
+// time and has no goroutine while it is idle. Its mailbox outlives a
 // crash: the instance is thrown away, a new one comes from Spec.New and goes
 // on with the messages that are queued. State that must survive a crash lives
 // outside the instance.

@@ -10,8 +10,8 @@ import (
 )
 
 // The mailbox half of a cell. Posting takes mu for a few instructions; the
-// goroutine that works on the mailbox swaps whole batches out and takes mu
-// once per batch. It exists only while there is something to do.
+// worker that runs the actor swaps whole batches out and takes mu
+// once per batch. It goes away when there is nothing to do.
 
 var _ actor.Mailbox = (*cell)(nil)
 
@@ -84,7 +84,7 @@ func (c *cell) postTied(msg any, control bool, call *tie) error {
 	}
 	c.mu.Unlock()
 	if wake {
-		go c.run()
+		c.t.sys.workers.run(c)
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (c *cell) PostSystemMessage(msg any) {
 	}
 	c.mu.Unlock()
 	if wake {
-		go c.run()
+		c.t.sys.workers.run(c)
 	}
 }
 
@@ -135,7 +135,7 @@ func (c *cell) Start() {
 	c.mu.Lock()
 	c.started, c.running = true, true
 	c.mu.Unlock()
-	go c.run()
+	c.t.sys.workers.run(c)
 }
 
 // UserMessageCount is the number of waiting user messages.
@@ -173,7 +173,7 @@ func (c *cell) turn() (again bool) {
 			c.failed(c.crash(reason, stack))
 		}
 		if goexit {
-			go c.run() // this goroutine is beyond saving
+			c.t.sys.workers.run(c) // this goroutine is beyond saving
 			return
 		}
 		again = true
@@ -306,7 +306,7 @@ func (c *cell) handleSystem() {
 		c.announce = true
 		c.beginHalt()
 	case childEnded:
-		c.onChildEnded(m.c)
+		c.onChildEnded(m)
 	case memberHalted, memberUp, groupDue:
 		c.onGroup(m)
 	case rootDue:
