@@ -122,3 +122,47 @@ func split(in []byte, limit uint32) (complete, packets int, wrong bool) {
 	}
 	return complete, packets, false
 }
+
+// FuzzInput drives the input buffer without a socket: chunks of any size, with or
+// without a pause after them. What comes out must be the whole packets of what
+// went in, and the memory held must be in proportion to it.
+func FuzzInput(f *testing.F) {
+	f.Add([]byte{1, 2, 3, 200, 255, 0, 7}, uint16(300), uint16(70))
+	f.Add([]byte{255, 255, 255, 255, 1, 1}, uint16(60000), uint16(3))
+	f.Fuzz(func(t *testing.T, chunks []byte, size1, size2 uint16) {
+		stream := join(connectPacket, publishPacket(int(size1)), publishPacket(int(size2)), publishPacket(int(size1)*3), publishPacket(0))
+		c := newConn(nil, nil, &connOptions{maxPacket: 1 << 20})
+		var out []byte
+		sent := 0
+		for i := 0; len(chunks) > 0 && sent < len(stream); i++ {
+			chunk := chunks[i%len(chunks)]
+			room := c.room()
+			if len(room) == 0 {
+				t.Fatal("no room")
+			}
+			n := copy(room, stream[sent:min(len(stream), sent+1+int(chunk)*int(chunk))])
+			c.arrived(n)
+			sent += n
+			if c.inErr != nil {
+				t.Fatal(c.inErr)
+			}
+			out = append(out, c.in.b[c.inRead:c.inWhole]...)
+			c.inRead = c.inWhole
+			if cap(c.in.b) > max(readSizeBig, 4*sent) {
+				t.Fatalf("%d bytes after %d have arrived", cap(c.in.b), sent)
+			}
+			if chunk%2 == 1 {
+				c.inputDrained()
+				if c.in != nil {
+					if part := len(c.in.b) - c.inWhole; part == 0 || cap(c.in.b) > max(bufferSizes[0], 8*part) {
+						t.Fatalf("idle with %d bytes for a part of %d", cap(c.in.b), part)
+					}
+				}
+			}
+		}
+		whole, _, wrong := split(stream[:sent], 0)
+		if wrong || !bytes.Equal(out, stream[:whole]) {
+			t.Fatalf("%d bytes came out of %d, of which %d are whole packets", len(out), sent, whole)
+		}
+	})
+}
