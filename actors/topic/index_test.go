@@ -17,9 +17,33 @@ func ids(subs []*Sub[int]) []int {
 	return got
 }
 
+// checkTable looks at how a table stands in memory.
+func checkTable[E any](t *testing.T, name string, tab *table[E]) {
+	t.Helper()
+	s := tab.current.Load()
+	live, used := 0, 0
+	for i := range s.tags {
+		tag, item := s.tags[i].Load(), s.items[i].Load()
+		if (tag >= tagMin) != (item != nil) {
+			t.Fatalf("%s: slot %d has tag %d, item %v", name, i, tag, item)
+		}
+		if tag != tagNone {
+			used++
+		}
+		if item != nil {
+			live++
+		}
+	}
+	if live != tab.live || used != tab.used || used > len(s.tags)/4*3 || len(s.tags) > minSlots && live < len(s.tags)/8 {
+		t.Fatalf("%s: %d live, %d used of %d slots, but counts %d and %d", name, live, used, len(s.tags), tab.live, tab.used)
+	}
+}
+
 // checkEmpty fails if an index without subscriptions still holds something.
 func checkEmpty[S any](t *testing.T, x *Index[S]) {
 	t.Helper()
+	checkTable(t, "entries", &x.entries)
+	checkTable(t, "nodes", &x.nodes)
 	filters, subs := x.Len()
 	if filters != 0 || subs != 0 || x.entries.live != 0 || x.nodes.live != 0 {
 		t.Errorf("an empty index has %d filters, %d subscriptions, %d entries, %d nodes",
@@ -204,6 +228,8 @@ func TestIndexAgainstModel(t *testing.T) {
 // checkListing compares Walk, Each, Count and Len with what ought to be there.
 func checkListing(t *testing.T, x *Index[int], counts map[Filter]int, total int) {
 	t.Helper()
+	checkTable(t, "entries", &x.entries)
+	checkTable(t, "nodes", &x.nodes)
 	walked := map[Filter]bool{}
 	x.Walk(func(f Filter, n int) bool {
 		each := 0

@@ -3,6 +3,7 @@ package topic
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -153,4 +154,50 @@ func TestIndexReadersAgainstWriter(t *testing.T) {
 	if filters, subs := x.Len(); !t.Failed() && (subs != len(stay) || filters != 8) {
 		t.Errorf("%d filters, %d subscriptions are left", filters, subs)
 	}
+}
+
+// TestIndexHandOver has the subscriptions of one filter relieve each other, so
+// that it goes to and fro between one and two: a reader finds one always.
+func TestIndexHandOver(t *testing.T) {
+	x := NewIndex[*atomic.Bool]()
+	guard := &Sub[*atomic.Bool]{Value: new(atomic.Bool)} // set before it leaves
+	x.Add("a/b", guard)
+	var onDuty atomic.Pointer[Sub[*atomic.Bool]]
+	onDuty.Store(guard)
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			var dst []*Sub[*atomic.Bool]
+			for !t.Failed() {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				want := onDuty.Load()
+				dst = x.MatchExact(dst[:0], "a/b")
+				if len(dst) == 0 || len(dst) > 2 {
+					t.Errorf("%d subscriptions, want one or two", len(dst))
+				}
+				if !slices.Contains(dst, want) && !want.Value.Load() {
+					t.Error("the one on duty was not found")
+				}
+			}
+		})
+	}
+	steps := 1_000_000
+	if testing.Short() || raceEnabled {
+		steps = 200_000
+	}
+	for range steps {
+		relief := &Sub[*atomic.Bool]{Value: new(atomic.Bool)}
+		x.Add("a/b", relief)
+		onDuty.Store(relief)
+		guard.Value.Store(true)
+		x.Remove(guard)
+		guard = relief
+	}
+	close(done)
+	readers.Wait()
 }
