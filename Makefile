@@ -67,6 +67,10 @@ vet: ## go vet
 lint: ## golangci-lint (its first build takes some minutes)
 	$(GOLANGCI) run $(PKGS)
 
+.PHONY: lint-fix
+lint-fix: ## mend what the linters can mend themselves
+	$(GOLANGCI) run --fix $(PKGS)
+
 .PHONY: fmt
 fmt: ## format the code in place
 	$(GOLANGCI) fmt

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -118,8 +119,8 @@ func (in *Instance) Usage() (Usage, error) {
 // Stop ends the processes, in the reverse order of their start, and removes
 // the folder.
 func (in *Instance) Stop() {
-	for i := len(in.nodes) - 1; i >= 0; i-- {
-		in.nodes[i].end()
+	for _, n := range slices.Backward(in.nodes) {
+		n.end()
 	}
 	for _, n := range in.helpers {
 		n.end()
