@@ -300,6 +300,10 @@ const workUnit = 32
 // Salts keep terms of different kinds apart.
 const (
 	saltAtom = iota + 1
+	saltFloat
+	saltPid
+	saltRef
+	saltPort
 	saltBinary
 	saltTuple
 	saltList
@@ -334,7 +338,7 @@ func (w *hasher) hash(term any, depth int) uint64 {
 		w.work -= len(t) / workUnit
 		return mix(saltBinary, maphash.String(hashSeed, t))
 	case float64:
-		return maphash.Comparable(hashSeed, math.Float64bits(t))
+		return mix(saltFloat, maphash.Comparable(hashSeed, math.Float64bits(t)))
 	case float32:
 		return w.hash(float64(t), depth)
 	case Tuple:
@@ -361,11 +365,11 @@ func (w *hasher) hash(term any, depth int) uint64 {
 		}
 		return h
 	case Pid:
-		return maphash.Comparable(hashSeed, t)
+		return mix(saltPid, maphash.Comparable(hashSeed, t))
 	case Ref:
-		return maphash.Comparable(hashSeed, t)
+		return mix(saltRef, maphash.Comparable(hashSeed, t))
 	case Port:
-		return maphash.Comparable(hashSeed, t)
+		return mix(saltPort, maphash.Comparable(hashSeed, t))
 	case Export:
 		return maphash.Comparable(hashSeed, t)
 	case Fun:
