@@ -74,11 +74,15 @@ func (b *binder) walk(at place, v *hocon.Value) {
 	case b.env:
 		b.unknown = true
 	case at.node.name != "" && strings.HasPrefix(at.node.name, "$"):
-		// A value where a name was expected: rather a key that is none.
-		parent := append([]string(nil), at.segs...)
-		b.unknownKey(at, parent, false)
+		// A value where a name was expected: perhaps a key that is none.
+		at.vars = at.vars[:len(at.vars)-1]
+		if near := nearestKey(at.node, at.segs, at.vars, false); isClose(at.segs, near) {
+			b.problem(at.pos, join(at.segs), "", "%s%s", unknownKey, near)
+			return
+		}
+		b.problem(v.Pos, join(at.segs), "an object { ... }", "is %s", v.Kind.Phrase())
 	default:
-		b.problem(v.Pos, join(at.segs), "an object { ... }", "is a %s", v.Kind)
+		b.problem(v.Pos, join(at.segs), "an object { ... }", "is %s", v.Kind.Phrase())
 	}
 }
 
@@ -123,7 +127,7 @@ func (b *binder) leaf(at place, v *hocon.Value) {
 		return
 	}
 	if v.Kind == hocon.Object || v.Kind == hocon.Array {
-		b.problem(v.Pos, join(at.segs), "", "is a %s, a single value is expected", v.Kind)
+		b.problem(v.Pos, join(at.segs), "", "is %s, a single value is expected", v.Kind.Phrase())
 		return
 	}
 	values, f := r.convert(v)

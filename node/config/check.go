@@ -53,10 +53,10 @@ func (l *loader) at(paths ...string) *setting {
 func (l *loader) checkNode(cfg *Config) {
 	n := cfg.Node
 	if n.DistListenMin > n.DistListenMax {
-		l.problem(l.at("node.dist_listen_min", "node.dist_listen_max"), "", "node.dist_listen_min %d is above node.dist_listen_max %d", n.DistListenMin, n.DistListenMax)
+		l.problem(l.at("node.dist_listen_min", "node.dist_listen_max"), "", "dist_listen_min %d is above dist_listen_max %d", n.DistListenMin, n.DistListenMax)
 	}
 	if c := cfg.Cluster; c.DeadAfter < 2*c.HeartbeatInterval {
-		l.problem(l.at("cluster.dead_after", "cluster.heartbeat_interval"), "", "cluster.dead_after %s is less than twice cluster.heartbeat_interval %s",
+		l.problem(l.at("cluster.dead_after", "cluster.heartbeat_interval"), "", "dead_after %s is less than twice heartbeat_interval %s",
 			FormatDuration(c.DeadAfter), FormatDuration(c.HeartbeatInterval))
 	}
 	r := cfg.RPC

@@ -18,7 +18,7 @@ import (
 // key allows.
 func convert(k *Key, v *hocon.Value) (any, []fault) {
 	bad := func(err error) []fault {
-		shown := "is a " + v.Kind.String()
+		shown := "is " + v.Kind.Phrase()
 		if v.Kind != hocon.Object && v.Kind != hocon.Array {
 			shown = strconv.Quote(v.Text)
 			if k.Secret {
@@ -110,7 +110,7 @@ var flags = map[string]bool{"true": true, "on": true, "false": false, "off": fal
 func toBool(s string) (bool, error) {
 	b, ok := flags[strings.ToLower(s)]
 	if !ok {
-		return false, errors.New(strconv.Quote(s) + " is neither true nor false")
+		return false, errors.New("is neither true nor false")
 	}
 	return b, nil
 }
@@ -310,7 +310,7 @@ func toList(k *Key, v *hocon.Value) (any, []fault) {
 		var err error
 		switch {
 		case it.Kind == hocon.Array || it.Kind == hocon.Object || it.Kind == hocon.Null:
-			faults = append(faults, fault{msg: "has a " + it.Kind.String() + " in it", allowed: k.AllowedText(), pos: it.Pos})
+			faults = append(faults, fault{msg: "has " + it.Kind.Phrase() + " in it", allowed: k.AllowedText(), pos: it.Pos})
 			continue
 		case k.Type == TypeInts:
 			var n int
@@ -375,7 +375,7 @@ func toPriorities(k *Key, v *hocon.Value) (any, []fault) {
 			add(f.Name, f.Value.Text, f.Value.Pos)
 		}
 	case v.Kind == hocon.Array || v.Kind == hocon.Null:
-		return nil, []fault{{msg: "is a " + v.Kind.String(), allowed: k.AllowedText()}}
+		return nil, []fault{{msg: "is " + v.Kind.Phrase(), allowed: k.AllowedText()}}
 	case v.Text == "disabled" || v.Text == "none" || v.Text == "":
 	default:
 		for part := range strings.SplitSeq(v.Text, ",") {
@@ -404,14 +404,14 @@ func toObjects(k *Key, v *hocon.Value) (any, []fault) {
 	for i, it := range items {
 		at := strconv.Itoa(i + 1)
 		if it.Kind != hocon.Object {
-			faults = append(faults, fault{msg: "is a " + it.Kind.String(), allowed: "an object { ... }", pos: it.Pos, key: at})
+			faults = append(faults, fault{msg: "is " + it.Kind.Phrase(), allowed: "an object { ... }", pos: it.Pos, key: at})
 			continue
 		}
 		elem := make(map[string]any)
 		for _, fld := range it.Fields() {
 			j := slices.Index(names, fld.Name)
 			if j < 0 {
-				faults = append(faults, fault{msg: unknownKey + join([]string{k.Path, at, nearestName(fld.Name, names)}), pos: fld.Pos, key: at + "." + fld.Name})
+				faults = append(faults, fault{msg: unknownKey + k.Path + "." + at + "." + nearestName(fld.Name, names), pos: fld.Pos, key: at + "." + fld.Name})
 				continue
 			}
 			val, fs := convert(&keys[j], fld.Value)

@@ -236,8 +236,8 @@ func (l *loader) names(under ...string) []string {
 
 // expandPaths replaces variables in the values that are paths.
 func (l *loader) expandPaths() {
-	logDir := l.expand(l.effective["log.dir"], l.effective["log.dir"].text(), nil)
-	dataDir := l.expand(l.effective["node.data_dir"], l.effective["node.data_dir"].text(), nil)
+	logDir, _ := l.expand(l.effective["log.dir"], l.effective["log.dir"].text(), nil)
+	dataDir, _ := l.expand(l.effective["node.data_dir"], l.effective["node.data_dir"].text(), nil)
 	dirs := map[string]string{
 		"ERMINE_LOG_DIR": logDir, "EMQX_LOG_DIR": logDir,
 		"ERMINE_DATA_DIR": dataDir, "EMQX_DATA_DIR": dataDir,
@@ -247,7 +247,10 @@ func (l *loader) expandPaths() {
 		case s.value == nil:
 		case s.key.Type == TypePath:
 			c := *s
-			c.value = l.expand(s, s.text(), dirs)
+			c.value = nil
+			if path, ok := l.expand(s, s.text(), dirs); ok {
+				c.value = path
+			}
 			l.effective[name] = &c
 		case s.key.Type == TypeObjects:
 			c := *s
@@ -258,7 +261,10 @@ func (l *loader) expandPaths() {
 					elem[k.Path] = e[k.Path]
 					if k.Type == TypePath {
 						text, _ := e[k.Path].(string)
-						elem[k.Path] = l.expand(s, text, dirs)
+						elem[k.Path] = ""
+						if path, ok := l.expand(s, text, dirs); ok {
+							elem[k.Path] = path
+						}
 					}
 				}
 				elems = append(elems, elem)
@@ -276,19 +282,19 @@ func (s *setting) text() string {
 }
 
 // expand replaces ${NAME} in a path. dirs are known besides the etc directory and
-// the environment.
-func (l *loader) expand(s *setting, text string, dirs map[string]string) string {
+// the environment. False tells of a mistake, already reported.
+func (l *loader) expand(s *setting, text string, dirs map[string]string) (string, bool) {
 	var out strings.Builder
 	for {
 		before, rest, found := strings.Cut(text, "${")
 		out.WriteString(before)
 		if !found {
-			return out.String()
+			return out.String(), true
 		}
 		name, after, closed := strings.Cut(rest, "}")
 		if !closed {
 			l.problem(s, "", "%q has a ${ that is never closed", text)
-			return out.String()
+			return "", false
 		}
 		val, ok := dirs[name]
 		if !ok {
@@ -296,6 +302,7 @@ func (l *loader) expand(s *setting, text string, dirs map[string]string) string 
 		}
 		if !ok || strings.HasPrefix(val, "${") {
 			l.problem(s, "${ERMINE_ETC_DIR}, ${ERMINE_LOG_DIR}, ${ERMINE_DATA_DIR}, a variable of the environment", "${%s} is not known here", name)
+			return "", false
 		}
 		out.WriteString(val)
 		text = after

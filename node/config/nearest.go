@@ -57,4 +57,10 @@ func nearestKey(parent *node, path []string, vars []string, more bool) string {
 	return best
 }
 
+// isClose tells whether a key could be a slip for another one.
+func isClose(path []string, key string) bool {
+	name := path[len(path)-1]
+	return levenshtein.ComputeDistance(limited(name), lastName(key)) <= max(1, len(name)/4)
+}
+
 func limited(s string) string { return s[:min(len(s), 128)] }

@@ -52,7 +52,7 @@ var renames = func() []rename {
 		{from: "log.rotation", to: []string{"log.file.rotation_size"}, convert: func(v *hocon.Value) ([]*hocon.Value, *fault) {
 			switch on, err := toBool(v.Text); {
 			case err != nil:
-				return nil, &fault{msg: err.Error(), allowed: "on, off"}
+				return nil, &fault{msg: strconv.Quote(v.Text) + " " + err.Error(), allowed: "on, off"}
 			case on:
 				return []*hocon.Value{nil}, nil
 			}
@@ -68,7 +68,7 @@ var renames = func() []rename {
 		{from: "cluster.ssl_options.enable", to: []string{"rpc.protocol"}, convert: func(v *hocon.Value) ([]*hocon.Value, *fault) {
 			switch on, err := toBool(v.Text); {
 			case err != nil:
-				return nil, &fault{msg: err.Error(), allowed: "true, false"}
+				return nil, &fault{msg: strconv.Quote(v.Text) + " " + err.Error(), allowed: "true, false"}
 			case on:
 				return []*hocon.Value{text(v, "ssl")}, nil
 			}
@@ -96,7 +96,7 @@ func logTo(v *hocon.Value) ([]*hocon.Value, *fault) {
 	case v.Text == "default":
 		return []*hocon.Value{nil, nil}, nil
 	case !ok:
-		return nil, &fault{msg: "is " + strconv.Quote(v.Text), allowed: "console, file, both, off, default"}
+		return nil, &fault{msg: strconv.Quote(v.Text) + " is not allowed", allowed: "console, file, both, off, default"}
 	}
 	return []*hocon.Value{text(v, f[0]), text(v, f[1])}, nil
 }
@@ -105,7 +105,7 @@ func logTo(v *hocon.Value) ([]*hocon.Value, *fault) {
 func backoff(v *hocon.Value) ([]*hocon.Value, *fault) {
 	f, err := strconv.ParseFloat(v.Text, 64)
 	if err != nil || !(f >= 0.5 && f <= 5) {
-		return nil, &fault{msg: "is " + strconv.Quote(v.Text), allowed: "a number, 0.5 to 5"}
+		return nil, &fault{msg: strconv.Quote(v.Text) + " is not allowed", allowed: "a number, 0.5 to 5"}
 	}
 	return []*hocon.Value{text(v, strconv.FormatFloat(2*f, 'f', -1, 64))}, nil
 }

@@ -17,7 +17,7 @@
 //   - a line that ends with { [ or a comma,
 //   - a line with a brace opened directly after its key (`node { name = a }`),
 //   - a separator `:` or `+=` instead of `=`,
-//   - a value that begins with " or [ or ${ or a single {,
+//   - a value that begins and ends with ", or begins with """, [, ${ or a single {,
 //   - a comment behind a value (` #` or ` //`),
 //   - an include whose file name is quoted.
 //

@@ -216,6 +216,8 @@ func TestDetect(t *testing.T) {
 		{"a = 1 # one", HOCON},
 		{"// c\na = 1", HOCON},
 		{"a = 1,\nb = 2", HOCON},
+		{"a = \"x=y,z\"$", Lines},
+		{"a = \"\"\"x", HOCON},
 		{`include "x.conf"`, HOCON},
 		{"# nothing", HOCON},
 	}

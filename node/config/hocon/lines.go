@@ -12,7 +12,7 @@ var (
 	hoconColon     = regexp.MustCompile(`^[^=\s]+\s*:(\s|$)|^[^=]*:[^=]*$|^[^=]*\+=`)
 	hoconInclude   = regexp.MustCompile(`^include\s*(required\(|file\(|")`)
 	hoconComment   = regexp.MustCompile(`\s(#|//)`)
-	hoconValue     = regexp.MustCompile(`^("|\[|\$\{|\{([^{]|$))`)
+	hoconValue     = regexp.MustCompile(`^(".*",?$|"""|\[|\$\{|\{([^{]|$))`)
 	linesInclude   = regexp.MustCompile(`^include\s+([^=\s].*)$`)
 	linesPlacement = regexp.MustCompile(`^\{\{.*\}\}$`)
 )

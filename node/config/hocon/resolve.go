@@ -20,7 +20,7 @@ func concat(pos Pos, parts []part) (*Value, *Error) {
 			k = String
 		}
 		if i > 0 && k != kind {
-			return nil, &Error{Pos: pt.pos, Msg: "a " + k.String() + " cannot follow a " + kind.String() + " in one value (is a comma missing?)"}
+			return nil, &Error{Pos: pt.pos, Msg: k.Phrase() + " cannot follow " + kind.Phrase() + " in one value (is a comma missing?)"}
 		}
 		kind = k
 	}
@@ -136,7 +136,7 @@ func (r *resolver) pending(v *Value) *Value {
 		}
 		if found == nil {
 			if !pt.optional {
-				r.errs.add(pt.pos, "${%s} is neither a key of this document nor a known variable", joinPath(pt.ref))
+				r.errs.add(pt.pos, "${%s} is neither set in this document nor a known variable", joinPath(pt.ref))
 				return nil
 			}
 			continue

@@ -62,6 +62,18 @@ func (k Kind) String() string {
 	return "kind " + strconv.Itoa(int(k))
 }
 
+// Phrase is String with its article, for messages.
+func (k Kind) Phrase() string {
+	switch k {
+	case Null:
+		return "null"
+	case Object:
+		return "an object"
+	default:
+		return "a " + k.String()
+	}
+}
+
 // Dialect is the form of a file.
 type Dialect uint8
 
@@ -242,7 +254,7 @@ func (v *Value) List() ([]*Value, error) {
 		}
 		return items, nil
 	}
-	return nil, &Error{Pos: v.Pos, Msg: "a list is expected, this is a " + v.Kind.String()}
+	return nil, &Error{Pos: v.Pos, Msg: "a list is expected, this is " + v.Kind.Phrase()}
 }
 
 // Merge puts over on top of base and gives the result, which shares nodes with
