@@ -417,7 +417,7 @@ func asFloat(term any) (float64, bool) {
 func unmarshalSlice(term any, v reflect.Value, depth int) error {
 	var l List
 	if v.Type().Elem() == byteType {
-		b, err := AppendIOData(nil, term)
+		b, err := AppendIOData([]byte{}, term)
 		if err != nil {
 			return mismatch(term, v)
 		}
