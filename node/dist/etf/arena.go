@@ -5,8 +5,8 @@ import "unsafe"
 const (
 	// firstChunk is the number of entries with which a slab begins.
 	firstChunk = 32
-	// keptChunk is the largest slab that survives Reset: one huge term does
-	// not pin its memory for the life of a connection.
+	// keptChunk is how far slabs double, and the largest that survives Reset:
+	// one huge term does not pin its memory for the life of a connection.
 	keptChunk = 1 << 16
 )
 
@@ -52,7 +52,7 @@ type run[T any] struct {
 // take returns n zero elements whose capacity is n.
 func (r *run[T]) take(n int) []T {
 	if n > len(r.chunk)-r.used {
-		r.chunk, r.used = make([]T, max(2*len(r.chunk), n, firstChunk)), 0
+		r.chunk, r.used = make([]T, max(min(2*len(r.chunk), keptChunk), n, firstChunk)), 0
 	}
 	s := r.chunk[r.used : r.used+n : r.used+n]
 	r.used += n

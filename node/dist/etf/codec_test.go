@@ -202,8 +202,12 @@ func compressed(size int, term []byte) []byte {
 	b.Write([]byte{131, tagCompressed})
 	b.Write(u32(size))
 	z := zlib.NewWriter(&b)
-	z.Write(term)
-	z.Close()
+	if _, err := z.Write(term); err != nil {
+		panic(err) // a bytes.Buffer takes everything
+	}
+	if err := z.Close(); err != nil {
+		panic(err)
+	}
 	return b.Bytes()
 }
 

@@ -2,6 +2,7 @@ package etf
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 )
 
@@ -23,8 +24,8 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("plain: %v, reuse: %v", err, err2)
 		}
 		if err != nil {
-			e, ok := err.(*DecodeError)
-			if !ok || !e.Inflated && (e.Offset < 0 || e.Offset > len(in)) {
+			var e *DecodeError
+			if !errors.As(err, &e) || !e.Inflated && (e.Offset < 0 || e.Offset > len(in)) {
 				t.Fatalf("error %#v", err)
 			}
 			return
@@ -100,7 +101,8 @@ func FuzzHeader(f *testing.F) {
 		d := NewDecoder(DecodeOptions{Limits: Limits{MaxElements: 1 << 16}})
 		h, rest, err := DecodeHeader(in, &cache)
 		if err != nil {
-			if e, ok := err.(*DecodeError); !ok || e.Offset < 0 || e.Offset > len(in) {
+			var e *DecodeError
+			if !errors.As(err, &e) || e.Offset < 0 || e.Offset > len(in) {
 				t.Fatalf("error %#v", err)
 			}
 			return
@@ -144,7 +146,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(`#{a => <<"x"/utf8,1:3/little>>, "b" => [$a,-16#FF|c], c => fun m:f/1} % end`)
 	f.Fuzz(func(t *testing.T, in string) {
 		if _, err := ParseAll(in); err != nil {
-			if e, ok := err.(*ParseError); !ok || e.Offset < 0 || e.Offset > len(in) || e.Line < 1 || e.Column < 1 {
+			var e *ParseError
+			if !errors.As(err, &e) || e.Offset < 0 || e.Offset > len(in) || e.Line < 1 || e.Column < 1 {
 				t.Fatalf("error %#v", err)
 			}
 		}

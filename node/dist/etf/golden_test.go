@@ -3,6 +3,7 @@ package etf
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -82,8 +83,8 @@ func TestGoldenTruncated(t *testing.T) {
 	for _, g := range goldens(t) {
 		for n := range min(len(g.input), 200) {
 			_, err := Decode(g.input[:n])
-			e, ok := err.(*DecodeError)
-			if !ok {
+			var e *DecodeError
+			if !errors.As(err, &e) {
 				t.Fatalf("%s cut to %d bytes: error %v", g.expr, n, err)
 			}
 			if !e.Inflated && e.Offset > n {

@@ -1,6 +1,7 @@
 package etf
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -75,7 +76,8 @@ func (p *parser) fail(at int, format string, args ...any) error {
 
 // locate completes the position of an error.
 func (p *parser) locate(err error) error {
-	if e, ok := err.(*ParseError); ok {
+	var e *ParseError
+	if errors.As(err, &e) {
 		before := p.in[:min(e.Offset, len(p.in))]
 		e.Line = 1 + strings.Count(before, "\n")
 		e.Column = 1 + utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:])
