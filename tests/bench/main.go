@@ -46,11 +46,12 @@ func parseFlags(args []string) (config, error) {
 	f.DurationVar(&c.set.drain, "drain", 10*time.Second, "how long nothing may come before what is missing counts as lost")
 	f.IntVar(&c.set.window, "window", 512, "messages of a publisher that may be undelivered")
 	f.IntVar(&c.set.step, "step", 1, "messages a publisher with a full window waits for before it goes on")
+	f.IntVar(&c.set.batch, "batch", 0, "messages that a publisher puts into one write at most; 0 is what fits")
 	f.IntVar(&c.set.payload, "payload", 128, "bytes of payload")
 	f.StringVar(&c.protocol, "protocol", "3.1.1", "MQTT version of the clients: 3.1.1 or 5")
 	f.StringVar(&c.opts.ErmineBinary, "ermine", "rel/bin/node", "the program under test")
 	f.StringVar(&c.env, "env", "", "more environment for Ermine: NAME=value, by comma")
-	f.StringVar(&c.opts.Profile, "cpuprofile", "", "folder for CPU profiles of Ermine, one for each run")
+	f.StringVar(&c.set.profiles, "cpuprofile", "", "folder for CPU profiles of Ermine, one for each scenario; they cost it some CPU")
 	f.StringVar(&c.out, "out", "", "file for the tables, or with -json for the JSON, besides standard output")
 	f.BoolVar(&c.json, "json", false, "print JSON instead of tables")
 	f.BoolVar(&c.strict, "strict", false, "exit with 1 where a target is missed")
@@ -69,6 +70,7 @@ func parseFlags(args []string) (config, error) {
 	if c.rounds < 1 {
 		return c, fmt.Errorf("-rounds %d: want at least 1", c.rounds)
 	}
+	c.opts.Profiling = c.set.profiles != ""
 	if c.env != "" {
 		c.opts.Env = strings.Split(c.env, ",")
 	}

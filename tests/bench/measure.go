@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -36,6 +38,10 @@ type outcome struct {
 type meter struct {
 	in    *broker.Instance
 	marks []reading
+
+	// profile, where set, runs beside the measured part.
+	profile  func() error
+	profiled chan error
 }
 
 type reading struct {
@@ -50,7 +56,19 @@ func (m *meter) Mark() error {
 		return err
 	}
 	m.marks = append(m.marks, reading{u, ownCPU()})
+	if m.profile != nil && m.profiled == nil {
+		m.profiled = make(chan error, 1)
+		go func() { m.profiled <- m.profile() }()
+	}
 	return nil
+}
+
+// wait returns when the profile, if one was begun, is written.
+func (m *meter) wait() error {
+	if m.profiled == nil {
+		return nil
+	}
+	return <-m.profiled
 }
 
 // ownCPU is the CPU time of this process.
@@ -88,8 +106,18 @@ func measure(ctx context.Context, s scenario, k broker.Kind, o broker.Options, s
 
 func measureLoad(ctx context.Context, s scenario, in *broker.Instance, set settings) (outcome, error) {
 	m := &meter{in: in}
+	if set.profiles != "" {
+		file := filepath.Join(set.profiles, s.name+"-"+in.Kind.Name+".pprof")
+		m.profile = func() error {
+			// A broker that is not ours serves none.
+			if err := in.Profile(ctx, set.duration, file); !errors.Is(err, broker.ErrNoProfile) || in.Kind.Name == s.subjectName() {
+				return err
+			}
+			return nil
+		}
+	}
 	res, err := load.Run(ctx, in.Addrs(), s.spec(set), m)
-	if err != nil {
+	if err = errors.Join(err, m.wait()); err != nil {
 		return outcome{}, err
 	}
 	if res.Delivered == 0 {

@@ -52,7 +52,7 @@ func (t target) met(value float64) bool {
 // scenario is one row of the benchmark.
 type scenario struct {
 	name, about string
-	// load is the traffic; Protocol, Payload, Window, Step and the times are
+	// load is the traffic; Protocol, Payload, Window, Step, Batch and the times are
 	// filled in from the command line.
 	load load.Spec
 	// idle, where not 0, is a number of connections that only stay, instead of
@@ -180,16 +180,19 @@ type settings struct {
 	payload  int
 	window   int
 	step     int
+	batch    int
 	warmup   time.Duration
 	duration time.Duration
 	drain    time.Duration
+	// profiles, where not empty, is a folder for CPU profiles.
+	profiles string
 }
 
 // spec is the scenario's load with the settings filled in.
 func (s scenario) spec(set settings) load.Spec {
 	spec := s.load
 	spec.Protocol, spec.Payload = set.protocol, set.payload
-	spec.Window, spec.Step = set.window, set.step
+	spec.Window, spec.Step, spec.Batch = set.window, set.step, set.batch
 	spec.Warmup, spec.Duration, spec.Drain = set.warmup, set.duration, set.drain
 	return spec
 }

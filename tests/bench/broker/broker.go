@@ -58,8 +58,8 @@ type Options struct {
 	LowLatency bool
 	// Env is added to Ermine's environment, as NAME=value.
 	Env []string
-	// Profile, where not empty, is a folder for CPU profiles of Ermine.
-	Profile string
+	// Profiling has Ermine's nodes serve profiles, for Profile.
+	Profiling bool
 }
 
 // node is one process of a broker.
@@ -68,6 +68,8 @@ type node struct {
 	addr string // host:port for MQTT
 	cmd  *exec.Cmd
 	log  string // path
+	// profile is host:port of net/http/pprof, empty where there is none.
+	profile string
 
 	exited  chan struct{} // closed when the process has ended
 	exitErr error         // valid then

@@ -2,11 +2,16 @@ package broker
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestStatFields(t *testing.T) {
@@ -100,5 +105,32 @@ func TestFreePorts(t *testing.T) {
 	numbers, err := nodeNumbers(3)
 	if err != nil || len(numbers) != 3 || numbers[0] == numbers[1] {
 		t.Errorf("node numbers %v, %v", numbers, err)
+	}
+}
+
+// TestProfile takes a profile from a node that serves some, and says so where
+// there is none.
+func TestProfile(t *testing.T) {
+	const content = "a profile"
+	var asked string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.String()
+		io.WriteString(w, content)
+	}))
+	defer server.Close()
+	in := &Instance{nodes: []*node{{profile: strings.TrimPrefix(server.URL, "http://")}}}
+	file := filepath.Join(t.TempDir(), "profiles", "x.pprof")
+	if err := in.Profile(t.Context(), 2*time.Second, file); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != content {
+		t.Errorf("the file holds %q, %v", got, err)
+	}
+	if !strings.HasSuffix(asked, "/profile?seconds=2") {
+		t.Errorf("asked for %s", asked)
+	}
+	in.nodes[0].profile = ""
+	if err := in.Profile(t.Context(), time.Second, file); !errors.Is(err, ErrNoProfile) {
+		t.Errorf("without a profile: %v", err)
 	}
 }

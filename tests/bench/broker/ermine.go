@@ -65,9 +65,20 @@ func startErmine(ctx context.Context, in *Instance, nodes int) error {
 		if err := os.MkdirAll(filepath.Join(in.Dir, strconv.Itoa(number)), 0o700); err != nil {
 			return err
 		}
-		if _, err := in.launch(ctx, name, addr, env, binary, "foreground"); err != nil {
+		profile := ""
+		if in.opts.Profiling {
+			port, err := freePort()
+			if err != nil {
+				return err
+			}
+			profile = fmt.Sprintf("127.0.0.1:%d", port)
+			env = append(env, profileEnv+"="+profile)
+		}
+		n, err := in.launch(ctx, name, addr, env, binary, "foreground")
+		if err != nil {
 			return err
 		}
+		n.profile = profile
 		if first == "" {
 			first = name
 			continue

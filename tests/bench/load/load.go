@@ -40,6 +40,9 @@ type Spec struct {
 	// Step is for how many messages a publisher that has filled its window
 	// waits before it goes on. 1 goes on at once.
 	Step int
+	// Batch, where not 0, is how many messages a publisher puts into one write
+	// at most; else it writes what its window and 32 KiB have room for.
+	Batch int
 	// Rate, where not 0, is messages a second of all publishers together, and
 	// makes the loop an open one within the window; latencies are kept.
 	Rate int

@@ -155,6 +155,7 @@ func TestRunCountsEveryMessage(t *testing.T) {
 		{"fan-out", func(s *Spec) { s.Layout, s.Publishers, s.Subscribers = FanOut, 1, 9 }, 9},
 		{"fan-in", func(s *Spec) { s.Layout, s.Publishers, s.Subscribers = FanIn, 9, 1 }, 1},
 		{"few exchanges", func(s *Spec) { s.QoS, s.Exchanges = 2, 1 }, 1},
+		{"one by one", func(s *Spec) { s.Batch = 1 }, 1},
 		{"long steps", func(s *Spec) { s.Step = 16 }, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -34,6 +34,7 @@ type publisher struct {
 	qos    byte
 	fanOut int64 // subscribers that each message reaches
 	window int64 // messages that may be undelivered, or not acknowledged
+	batch  int64 // messages in one write
 	step   int64 // a full window waits until so many have been delivered
 	packet []byte
 	// Offsets into packet of what changes from message to message.
@@ -54,7 +55,10 @@ func newPublisher(c *conn, id int, topic string, s Spec, fanOut int) *publisher 
 	p := &publisher{
 		conn: c, id: id, qos: s.QoS, fanOut: int64(fanOut),
 		window: int64(s.Window), step: int64(s.Step),
-		wake: make(chan struct{}, 1),
+		batch: int64(s.Batch), wake: make(chan struct{}, 1),
+	}
+	if p.batch <= 0 {
+		p.batch = p.window
 	}
 	if s.QoS > 0 {
 		p.window = min(p.window, int64(c.inflight))
@@ -124,6 +128,7 @@ func (p *publisher) publish(ctx context.Context) error {
 		batch = batch[:0]
 		first := p.sent.Load()
 		n := first
+		room = min(room, p.batch)
 		for now := sinceEpoch(); room > 0 && len(batch) < writeBatch; room-- {
 			batch = p.appendMessage(batch, n, now)
 			n++
