@@ -44,6 +44,15 @@ func TestCall(t *testing.T) {
 	if r.c.ties != nil {
 		t.Error("an answered call is kept")
 	}
+	got := make(chan Reply[int], 1)
+	other := spawnRoot(t, s, stateless("b", holder(got)))
+	if _, err := Call(t.Context(), r, func(m Reply[int]) any { got <- m; return ask{m} }); err != nil {
+		t.Fatal(err)
+	}
+	(<-got).Delegate(other) // too late: it is answered
+	if other.c.ties != nil {
+		t.Error("an answered call is kept by the delegate")
+	}
 	var none Reply[int]
 	if none.Send(1) || none.Fail(errNo) || none.Open() {
 		t.Error("the zero Reply answers somebody")
@@ -84,6 +93,30 @@ func TestCallFailsPromptly(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A request that its callee crashes on fails, and only that one.
+func TestCallThatCrashesTheCallee(t *testing.T) {
+	bubble(t, Config{Intensity: 100}, func(t *testing.T, s *System) {
+		keep := make(chan Reply[int], 1)
+		r := spawnRoot(t, s, stateless("a", crasher(func(c *Context, msg any) {
+			switch m := msg.(type) {
+			case Reply[bool]:
+				panic("bang")
+			case ask:
+				m.r.Send(42)
+			}
+		})))
+		for range 5 {
+			if _, err := Call(context.Background(), r, func(r Reply[bool]) any { return r }); !errors.Is(err, ErrCrashed) {
+				t.Errorf("got %v", err)
+			}
+			if v, err := Call(context.Background(), r, asking); v != 42 || err != nil {
+				t.Errorf("the next one: %v, %v", v, err)
+			}
+		}
+		silent(t, keep)
+	})
 }
 
 // A call that is queued when its callee crashes is answered by the next

@@ -324,6 +324,9 @@ func TestStopOvertakesTheQueue(t *testing.T) {
 		t.Fatalf("got %v, want Stopping", m)
 	}
 	receive(t, r.Gone())
+	if n := r.MailboxLen(); n != 0 {
+		t.Fatalf("%d messages wait for a stopped actor", n)
+	}
 	if n := s.Stats().DeadLetters; n != 5 {
 		t.Fatalf("%d dead letters, want the 5 that were queued", n)
 	}

@@ -42,8 +42,17 @@ func (b *buffer) free() {
 	buffers.Put(b)
 }
 
-// finish is the message of Ref.Finish.
-type finish struct{}
+// order is a user message that is for the kernel, at its place in the queue:
+// from Ref.Finish, to stop; from StartRoot, to answer that Started is done.
+type order struct{ ready Reply[struct{}] }
+
+func (c *cell) obey(o *order) {
+	if o.ready.p == nil {
+		c.beginStop(nil)
+		return
+	}
+	o.ready.Send(struct{}{})
+}
 
 // waiting is the number of user messages that no instance has been given.
 func (c *cell) waiting() int { return int(c.posted.Load() - c.taken.Load()) }
@@ -191,8 +200,8 @@ func (c *cell) turn() (again bool) {
 				b.at++
 				c.taken.Add(1)
 				c.dirty = true
-				if _, ok := msg.(finish); ok {
-					c.beginStop(nil)
+				if o, ok := msg.(*order); ok {
+					c.obey(o)
 					continue
 				}
 				c.deliver(msg)
@@ -309,8 +318,6 @@ func (c *cell) handleSystem() {
 		c.onChildEnded(m)
 	case memberHalted, memberUp, groupDue:
 		c.onGroup(m)
-	case rootDue:
-		c.onRootDue(m)
 	case restartDue:
 		c.onRestartDue(m)
 	default:

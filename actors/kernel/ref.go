@@ -20,7 +20,7 @@ func (r Ref) Control(msg any) bool { return r.c.post(msg, true) }
 func (r Ref) Stop() { r.c.stop() }
 
 // Finish asks the actor to stop once it has handled what is queued now.
-func (r Ref) Finish() { r.c.post(finish{}, true) }
+func (r Ref) Finish() { r.c.post(&order{}, true) }
 
 // Alive says whether the actor takes messages: not before it is spawned, not
 // from the moment in which it handles Stopping for good.

@@ -54,10 +54,8 @@ type supervision struct {
 	// Written by the actor itself.
 	reason error
 	// own counts this actor's failures where they are counted apart (Contained
-	// and roots); attempt numbers its restarts. Written by the supervisor while
-	// the actor is suspended.
-	own     window
-	attempt uint32
+	// and roots). Written by the supervisor while the actor is suspended.
+	own window
 	// below counts the failures of the Permanent children together, and group
 	// is their common restart, if one is under way. Written by the actor itself,
 	// as a supervisor.
@@ -76,11 +74,9 @@ func (c *cell) supervision() *supervision {
 // stopFor (cast, from the supervisor) is a stop with a reason.
 type stopFor struct{ reason error }
 
-// restartDue (info, from a timer) ends a child's pause.
-type restartDue struct {
-	c       *cell
-	attempt uint32
-}
+// restartDue (info, from a timer) ends a child's pause. There is one for each
+// failure, and nothing else restarts the child, so that it cannot be stale.
+type restartDue struct{ c *cell }
 
 // crash makes the reason of a failure.
 func (c *cell) crash(value any, stack []byte) *CrashError {
@@ -153,28 +149,16 @@ func (c *cell) onChildFailed(child *cell) {
 
 // restartAfter restarts one child after a pause.
 func (c *cell) restartAfter(child *cell, pause time.Duration) {
-	child.sup.attempt++
 	if pause == 0 {
 		child.PostSystemMessage(restartMessage)
 		return
 	}
-	due := restartDue{c: child, attempt: child.sup.attempt}
-	time.AfterFunc(pause, func() { c.PostSystemMessage(due) })
+	time.AfterFunc(pause, func() { c.PostSystemMessage(restartDue{child}) })
 }
 
 func (c *cell) onRestartDue(m restartDue) {
-	if c.state.Load() == stRunning && m.c.state.Load() == stFailed && m.c.sup.attempt == m.attempt {
+	if c.state.Load() == stRunning && m.c.state.Load() == stFailed {
 		m.c.PostSystemMessage(restartMessage)
-	}
-}
-
-// rootDue (info, from a timer) ends a root's own pause.
-type rootDue struct{ attempt uint32 }
-
-func (c *cell) onRootDue(m rootDue) {
-	if c.state.Load() == stFailed && c.sup.attempt == m.attempt {
-		c.goOn = true
-		c.beginHalt()
 	}
 }
 

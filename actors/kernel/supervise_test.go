@@ -444,6 +444,8 @@ type family struct {
 	events []string
 	kids   map[string]Ref
 	gone   []ChildGone
+	up     map[string]bool
+	slow   func() time.Duration // what Stopping takes
 }
 
 func (f *family) note(format string, args ...any) {
@@ -461,17 +463,33 @@ func (f *family) take() []string {
 }
 
 func startFamily(t *testing.T, s *System, parent Spec, edit func(*Spec), names ...string) (*family, Ref) {
-	f := &family{kids: map[string]Ref{}}
+	f := &family{kids: map[string]Ref{}, up: map[string]bool{}}
 	parent.New = func() Actor {
 		return runner(func(c *Context, msg any) {
 			switch m := msg.(type) {
 			case Started:
 				for _, name := range names {
 					sp := stateless(name, crasher(func(c *Context, msg any) {
-						switch msg.(type) {
+						switch m := msg.(type) {
 						case Started:
 							f.note("+%s", c.Name())
+							f.mu.Lock()
+							f.up[c.Name()] = true
+							if later := names[slices.Index(names, c.Name())+1:]; m.Restarts > 0 && parent.Strategy != OneForOne {
+								for _, l := range later {
+									if f.up[l] {
+										t.Errorf("%s starts while %s, which comes after it, is up", c.Name(), l)
+									}
+								}
+							}
+							f.mu.Unlock()
 						case Stopping:
+							if f.slow != nil {
+								time.Sleep(f.slow())
+							}
+							f.mu.Lock()
+							f.up[c.Name()] = false
+							f.mu.Unlock()
 							f.note("-%s", c.Name())
 						}
 					}))
@@ -554,6 +572,7 @@ func TestGroupUnderFurtherFailures(t *testing.T) {
 			names := []string{"a", "b", "c", "d", "e"}
 			f, root := startFamily(t, s, Spec{Name: "p", Kind: "sup", Strategy: strategy, Intensity: 1000, Period: time.Second}, nil, names...)
 			rng := rand.New(rand.NewPCG(1, uint64(strategy)))
+			f.slow = func() time.Duration { return rand.N(3 * time.Millisecond) }
 			for range 300 {
 				for range 1 + rng.IntN(4) {
 					f.kids[names[rng.IntN(len(names))]].Send(boom{})
@@ -578,6 +597,24 @@ func TestGroupUnderFurtherFailures(t *testing.T) {
 				t.Errorf("group %+v, %d children, %d restarts", root.c.sup.group, root.c.childCount(), root.c.restarts.Load())
 			}
 		})
+	}
+}
+
+// A root that is not Permanent ends alone.
+func TestRootsThatMayEnd(t *testing.T) {
+	for _, restart := range []Restart{Contained, Temporary} {
+		bubble(t, Config{Intensity: NoRestarts, OnFatal: func(root string, err error) { t.Errorf("%s given up: %v", root, err) }},
+			func(t *testing.T, s *System) {
+				sp := stateless("r", crasher(nil))
+				sp.Restart = restart
+				r := spawnRoot(t, s, sp)
+				r.Send(boom{})
+				<-r.Gone()
+				time.Sleep(time.Minute)
+				if s.Err() != nil {
+					t.Errorf("Err: %v", s.Err())
+				}
+			})
 	}
 }
 

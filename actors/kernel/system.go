@@ -197,14 +197,12 @@ func (s *System) rootFailed(c *cell) {
 		}
 		return
 	}
-	c.sup.attempt++
 	pause := s.pause(n, s.limit)
 	if pause == 0 {
 		c.PostSystemMessage(restartMessage)
 		return
 	}
-	due := rootDue{c.sup.attempt}
-	time.AfterFunc(pause, func() { c.PostSystemMessage(due) })
+	time.AfterFunc(pause, func() { c.PostSystemMessage(restartMessage) })
 }
 
 // giveUp reports a root that has failed too often, once its subtree is gone.
