@@ -4,7 +4,7 @@ package metrics
 type Counter uint8
 
 // The counters, in the order of their table; the comment is the name that
-// operators see (EMQX 5 names; the last two are ours).
+// operators see (EMQX 5 names; the last three are ours).
 const (
 	BytesReceived                     Counter = iota // bytes.received
 	BytesSent                                        // bytes.sent
@@ -91,6 +91,7 @@ const (
 	AuthorizationDeny                                // authorization.deny
 	OverloadThrottled                                // overload_protection.throttled
 	SessionCrashed                                   // session.crashed
+	RetainedRateLimited                              // retainer.rate_limited
 	count
 )
 
@@ -180,4 +181,5 @@ var names = [count]string{
 	AuthorizationDeny:                 "authorization.deny",
 	OverloadThrottled:                 "overload_protection.throttled",
 	SessionCrashed:                    "session.crashed",
+	RetainedRateLimited:               "retainer.rate_limited",
 }

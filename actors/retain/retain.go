@@ -32,6 +32,7 @@ type Config struct {
 	Expiry       time.Duration // retainer.msg_expiry_interval; 0 is never
 	Clear        time.Duration // retainer.msg_clear_interval; 0 is on access only
 	StopClear    bool          // retainer.stop_publish_clear_msg: an empty message only clears
+	PublishRate  float64       // retainer.max_publish_rate: messages a second to be stored; 0 is unlimited
 	DeliveryRate int           // messages a second to one subscription; 0 is unlimited
 }
 
@@ -44,7 +45,11 @@ type Store struct {
 	mu   sync.RWMutex // the actor writes, listings read
 	tree topic.NameTree[*message.Message]
 	full sync.Once
-	hand kernel.Hand // the actor's
+
+	// Of the actor: what max_publish_rate still allows, as of refilled.
+	allowance float64
+	refilled  int64
+	hand      kernel.Hand // the actor's
 }
 
 // New returns an empty store that has not started.
@@ -195,6 +200,10 @@ func (a *actor) put(m *message.Message) {
 		a.tree.Delete(name)
 		return
 	}
+	if !a.admit(m.Received) {
+		a.cfg.Metrics.Inc(0, metrics.RetainedRateLimited)
+		return
+	}
 	_, known := a.tree.Get(name)
 	if a.cfg.MaxPayload > 0 && int64(len(m.Payload)) > a.cfg.MaxPayload ||
 		!known && a.cfg.MaxMessages > 0 && a.tree.Len() >= a.cfg.MaxMessages {
@@ -211,6 +220,26 @@ func (a *actor) put(m *message.Message) {
 	}
 	a.tree.Put(name, &kept)
 	a.cfg.Metrics.Inc(0, metrics.MessagesRetained)
+}
+
+// admit takes one message from max_publish_rate; a second's worth may come in
+// a burst.
+func (a *actor) admit(now int64) bool {
+	rate := a.cfg.PublishRate
+	if rate <= 0 {
+		return true
+	}
+	if a.refilled == 0 {
+		a.allowance = rate
+	} else if now > a.refilled {
+		a.allowance = min(rate, a.allowance+rate*float64(now-a.refilled)/1000)
+	}
+	a.refilled = max(a.refilled, now)
+	if a.allowance < 1 {
+		return false
+	}
+	a.allowance--
+	return true
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ermine/actors/kernel"
@@ -23,6 +24,8 @@ type Manager struct {
 	host   *Host
 	shards [managers]managerShard
 	onGone func(s *Session)
+
+	alive, online atomic.Int64 // sessions; of those, connected
 }
 
 type managerShard struct {
@@ -177,7 +180,7 @@ func (s *Session) giveUp(reason error) {
 		h.shut()
 		s.handle = nil
 	}
-	s.online.Store(false)
+	s.setOnline(false)
 	if s.state != nil {
 		s.state.Repair()
 		s.end("crashed")
@@ -232,13 +235,27 @@ func (m *Manager) Running() iter.Seq[*Session] {
 
 // Counts returns the numbers of sessions and of those that are connected.
 func (m *Manager) Counts() (sessions, connected int) {
-	for s := range m.All() {
-		sessions++
-		if s.Online() {
-			connected++
-		}
+	return int(m.alive.Load()), int(m.online.Load())
+}
+
+func (s *Session) setAlive(v bool) {
+	if s.alive.Swap(v) != v {
+		count(&s.mgr.alive, v)
 	}
-	return sessions, connected
+}
+
+func (s *Session) setOnline(v bool) {
+	if s.online.Swap(v) != v {
+		count(&s.mgr.online, v)
+	}
+}
+
+func count(n *atomic.Int64, up bool) {
+	if up {
+		n.Add(1)
+	} else {
+		n.Add(-1)
+	}
 }
 
 // Reannounce asks every session for its filters of a topic shard and calls

@@ -275,7 +275,7 @@ func (s *Session) begin(h *Handle) {
 	s.in.clear()
 	s.created = s.host.Now()
 	s.life++
-	s.alive.Store(true)
+	s.setAlive(true)
 	s.inbox.reopen()
 	s.host.Metrics.Inc(h.stripe, metrics.SessionCreated)
 }
@@ -289,7 +289,7 @@ func (s *Session) stepDown(old *Handle, present bool) {
 	}
 	old.conn.Disconnect(codeTakenOver)
 	old.shut()
-	s.online.Store(false)
+	s.setOnline(false)
 	s.handle = nil
 	if s.will != nil && (s.will.Delay == 0 || !present) {
 		s.publishWill()
@@ -310,7 +310,7 @@ func (s *Session) attach(h *Handle) {
 		return
 	}
 	h.attached = true
-	s.online.Store(true)
+	s.setOnline(true)
 	s.host.Metrics.Inc(h.stripe, metrics.ClientConnected)
 	if f := s.host.Events.Connected; f != nil {
 		f(h.client, s.state.Inflight()+s.state.Queued() > 0)
@@ -327,7 +327,7 @@ func (s *Session) disconnected(h *Handle, cause CloseCause) {
 	}
 	h.shut()
 	s.handle = nil
-	s.online.Store(false)
+	s.setOnline(false)
 	s.left = s.host.Now()
 	s.event(h, cause)
 	if cause.HasExpiry {
@@ -383,7 +383,7 @@ func (s *Session) end(reason string) {
 	if !s.alive.Load() {
 		return
 	}
-	s.alive.Store(false)
+	s.setAlive(false)
 	if s.will != nil {
 		s.publishWill()
 	}

@@ -199,7 +199,9 @@ func (s *State) Pump(now int64, o out) {
 	}
 }
 
-func (s *State) resend(now int64, f *flight, o out) {
+// resend reports false when the message does not fit the client any more: f is
+// then gone.
+func (s *State) resend(now int64, f *flight, o out) bool {
 	if f.phase == parked {
 		f.phase = awaitAck
 		s.win.parked--
@@ -210,9 +212,10 @@ func (s *State) resend(now int64, f *flight, o out) {
 		s.win.remove(f)
 		s.Counts.DroppedTooLarge++
 		s.drop(metrics.DeliveryDroppedTooLarge)
-		return
+		return false
 	}
 	s.Counts.Delivered++
+	return true
 }
 
 // Resume sends everything unacknowledged again, in order, with its original
@@ -295,12 +298,9 @@ func (s *State) Retry(now int64, o out) int64 {
 			if f.phase == awaitComp {
 				f.sentAt = now
 				o.WriteAck(Pubrel, f.id, 0)
-			} else {
-				s.resend(now, f, o)
-				if f.phase == gone {
-					i = -1 // too large now: the ring has moved
-					continue
-				}
+			} else if !s.resend(now, f, o) {
+				i = -1 // the ring has moved
+				continue
 			}
 		}
 		if due := f.sentAt + every; next == 0 || due < next {

@@ -70,10 +70,7 @@ func (w *window) find(id uint16) *flight {
 		d = int(id) + 65535 - int(first)
 	}
 	if d < n {
-		if f := w.ring.at(d); f.id == id {
-			if f.phase == gone {
-				return nil
-			}
+		if f := w.ring.at(d); f.id == id && f.phase != gone {
 			return f
 		}
 	}
@@ -94,6 +91,22 @@ func (w *window) remove(f *flight) {
 	w.live--
 	for w.ring.len() > 0 && w.ring.at(0).phase == gone {
 		w.ring.pop()
+	}
+	if w.ring.len() > 2*w.live+slack {
+		w.compact()
+	}
+}
+
+// slack is how many slots may be gone behind one that is not.
+const slack = 64
+
+// compact drops the slots that are gone, behind one that a client does not
+// acknowledge.
+func (w *window) compact() {
+	for range w.ring.len() {
+		if f := w.ring.pop(); f.phase != gone {
+			w.ring.push(f)
+		}
 	}
 }
 
