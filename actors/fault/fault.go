@@ -216,6 +216,7 @@ func (a *arming) act(point string) error {
 	case Exit:
 		fmt.Fprintf(os.Stderr, "fault %s: exit\n", point)
 		exit(ExitStatus)
+	case Delay: // has been
 	}
 	return nil
 }

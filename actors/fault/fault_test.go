@@ -225,8 +225,12 @@ func TestRefused(t *testing.T) {
 		t.Errorf("unknown point: %v", err)
 	}
 	for _, s := range []Spec{
-		{}, {Action: 99}, {Action: Delay}, {Action: Panic, Delay: -1},
-		{Action: Panic, Probability: 2}, {Action: Panic, Probability: -1},
+		{},
+		{Action: 99},
+		{Action: Delay},
+		{Action: Panic, Delay: -1},
+		{Action: Panic, Probability: 2},
+		{Action: Panic, Probability: -1},
 	} {
 		if _, err := Arm("test.one", s); !errors.Is(err, ErrBadSpec) {
 			t.Errorf("%+v: %v", s, err)

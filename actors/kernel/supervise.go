@@ -131,6 +131,7 @@ func (c *cell) onChildFailed(child *cell) {
 		}
 		c.restartAfter(child, sys.pause(n, c.t.limit))
 		return
+	case Permanent:
 	}
 	n := c.supervision().below.add(now, c.t.limit)
 	if n > c.t.limit.n {

@@ -197,16 +197,14 @@ func (s *System) noteFailure(c *cell, crash *CrashError, leaving bool) {
 	if !ok {
 		return
 	}
-	attrs := []any{"kind", k.name, "actor", crash.Name, "reason", fmt.Sprint(crash.Value),
-		"restarts", c.restarts.Load(), "stack", string(crash.Stack)}
+	attrs := []any{
+		"kind", k.name, "actor", crash.Name, "reason", fmt.Sprint(crash.Value),
+		"restarts", c.restarts.Load(), "stopping", leaving, "stack", string(crash.Stack),
+	}
 	if suppressed > 0 {
 		attrs = append(attrs, "suppressed", suppressed)
 	}
-	text := "actor failed"
-	if leaving {
-		text = "actor failed while stopping"
-	}
-	s.log.Error(text, attrs...)
+	s.log.Error("actor failed", attrs...)
 }
 
 // noteEscalation logs that a supervisor gives up.

@@ -99,10 +99,10 @@ func newWheel(cfg WheelConfig) *Wheel {
 
 func (t *Timer) init() { t.next, t.prev = t, t }
 
-// insert puts t before the head h, that is, last.
-func (h *Timer) insert(t *Timer) {
-	t.next, t.prev = h, h.prev
-	h.prev.next, h.prev = t, t
+// insert puts e last in the list whose head t is.
+func (t *Timer) insert(e *Timer) {
+	e.next, e.prev = t, t.prev
+	t.prev.next, t.prev = e, e
 }
 
 func (t *Timer) remove() {
@@ -254,13 +254,13 @@ func (w *Wheel) advanceTo(tick int64) int {
 	}
 }
 
-// take moves all of the list h to the end of d.
-func (d *Timer) take(h *Timer) {
+// take moves all of the list h to the end of the list whose head t is.
+func (t *Timer) take(h *Timer) {
 	if h.next == h {
 		return
 	}
-	h.next.prev, h.prev.next = d.prev, d
-	d.prev.next, d.prev = h.next, h.prev
+	h.next.prev, h.prev.next = t.prev, t
+	t.prev.next, t.prev = h.next, h.prev
 	h.init()
 }
 
