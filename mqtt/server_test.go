@@ -15,28 +15,14 @@ import (
 	paho3 "github.com/eclipse/paho.mqtt.golang"
 
 	"ermine/actors"
-	"ermine/actors/message"
-	"ermine/actors/session"
 	"ermine/mqtt"
+	"ermine/mqtt/auth"
 	"ermine/mqtt/hook"
 	"ermine/mqtt/listener"
 )
 
 // patience bounds every wait of these tests.
 const patience = 20 * time.Second
-
-// everybody may do everything.
-type everybody struct{}
-
-func (everybody) Connect(context.Context, *hook.Login) error { return nil }
-
-func (everybody) Publish(context.Context, *session.Client, string, message.QoS, bool) hook.Decision {
-	return hook.Allow
-}
-
-func (everybody) Subscribe(context.Context, *session.Client, string, message.QoS) hook.Decision {
-	return hook.Allow
-}
 
 // start runs a server on the real broker, with one TCP listener on loopback.
 func start(t testing.TB) (*mqtt.Server, *actors.Broker, string) {
@@ -52,8 +38,10 @@ func start(t testing.TB) (*mqtt.Server, *actors.Broker, string) {
 	s, err := mqtt.New(mqtt.Config{
 		Logger: log,
 		Hook: hook.Config{
-			Logger: log, Metrics: b.Metrics(), Open: hook.OpenWith(b), Access: everybody{},
-			Zones: map[string]*hook.Zone{"default": &zone},
+			Logger: log, Metrics: b.Metrics(), Open: hook.OpenWith(b),
+			Authentication: auth.NewAuthentication(true),
+			Authorization:  auth.NewAuthorization(auth.DefaultAuthorizationConfig()),
+			Zones:          map[string]*hook.Zone{"default": &zone},
 		},
 		Listeners: []listener.Config{lc},
 	})

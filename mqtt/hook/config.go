@@ -10,6 +10,7 @@ import (
 
 	"ermine/actors/metrics"
 	"ermine/actors/session"
+	"ermine/mqtt/auth"
 )
 
 // Session is what a connection does with its session; *session.Handle is one.
@@ -54,7 +55,15 @@ type Config struct {
 	Logger  *slog.Logger
 	Metrics *metrics.Set
 	Open    Open
-	Access  Access
+
+	// Authentication is asked about every CONNECT, unless the listener's
+	// enable_authn is "false"; Authorization about every PUBLISH and SUBSCRIBE
+	// and about wills.
+	Authentication *auth.Authentication
+	Authorization  *auth.Authorization
+	// DenyDisconnect (authorization.deny_action = disconnect) ends the connection
+	// of a client that may not do what it does; otherwise only that is refused.
+	DenyDisconnect bool
 
 	// OpenTimeout bounds authentication, and then the opening of the session,
 	// which may have to be fetched from another node. Beyond it a client is
@@ -194,8 +203,8 @@ func seconds(d time.Duration) uint32 {
 // Validate reports what is missing or wrong.
 func (c *Config) Validate() error {
 	var errs []error
-	if c.Logger == nil || c.Metrics == nil || c.Open == nil || c.Access == nil {
-		errs = append(errs, errors.New("hook: Logger, Metrics, Open and Access must be set"))
+	if c.Logger == nil || c.Metrics == nil || c.Open == nil || c.Authentication == nil || c.Authorization == nil {
+		errs = append(errs, errors.New("hook: Logger, Metrics, Open, Authentication and Authorization must be set"))
 	}
 	if c.Zones[DefaultZoneName] == nil {
 		errs = append(errs, fmt.Errorf("hook: no zone %q", DefaultZoneName))

@@ -159,32 +159,6 @@ func (c *connection) identify(r *request) (*session.Client, error) {
 	return client, nil
 }
 
-// authenticate asks whether the client may connect.
-func (c *connection) authenticate(ctx context.Context, pk *packets.Packet) error {
-	m := c.hook.metrics
-	m.Inc(c.stripe, metrics.ClientAuthenticate)
-	login := &Login{
-		ClientID: c.client.ID, Username: c.client.Username,
-		HasUsername: pk.Connect.UsernameFlag || c.client.Username != "",
-		Client:      c.client, Conn: c.conn.Info(),
-	}
-	if pk.Connect.PasswordFlag {
-		login.Password = append([]byte{}, pk.Connect.Password...)
-	}
-	err := c.hook.access.Connect(ctx, login)
-	if err == nil {
-		return nil
-	}
-	var re *wire.ReasonError
-	if !errors.As(err, &re) {
-		re = errNotAuthorized
-	}
-	m.Inc(c.stripe, metrics.PacketsConnackAuthError)
-	c.hook.log.Debug("client not admitted", "client_id", c.client.ID, "username", c.client.Username,
-		"peer", c.client.Peer, "reason_code", re.Code, "err", err)
-	return fmt.Errorf("%w: %w", ErrRefused, re)
-}
-
 // sessionExpiry is the Session Expiry Interval that the session gets.
 func (c *connection) sessionExpiry(pk *packets.Packet) uint32 {
 	if c.version < wire.V5 {
@@ -221,7 +195,7 @@ func (c *connection) will(ctx context.Context, pk *packets.Packet) (*session.Wil
 		return nil, errPayloadFormat
 	}
 	_, target := splitDelayed(p.WillTopic)
-	if c.hook.access.Publish(ctx, c.client, target, p.WillQos, p.WillRetain) != Allow {
+	if !c.mayPublish(ctx, target, p.WillQos, p.WillRetain) {
 		c.hook.metrics.Inc(c.stripe, metrics.PacketsPublishAuthError)
 		c.hook.log.Warn("will denied", "client_id", c.client.ID, "topic", p.WillTopic)
 		return nil, nil

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"ermine/actors/metrics"
+	"ermine/mqtt/auth"
 	"ermine/mqtt/hook"
 	"ermine/mqtt/listener"
 	"ermine/mqtt/wire"
@@ -70,23 +72,23 @@ func TestConnectRefused(t *testing.T) {
 		{
 			"bad password",
 			func(w *world) {
-				w.access.connect = &wire.ReasonError{Code: wire.BadUserNameOrPassword, Text: "bad user name or password"}
+				w.access.connect = auth.Result{Decision: auth.Deny, Reason: auth.ReasonBadCredentials}
 			},
 			connectPacket{version: 4, id: "c"}.bytes(), "20020004",
 		},
 		{
 			"not authorised, 5",
-			func(w *world) { w.access.connect = errors.New("no") },
+			func(w *world) { w.access.connect = auth.Result{Decision: auth.Deny} },
 			connectPacket{version: 5, id: "c"}.bytes(), "5: 87",
 		},
 		{
 			"[MQTT-3.1.2-29] no reason string for who wants none",
-			func(w *world) { w.access.connect = errors.New("no") },
+			func(w *world) { w.access.connect = auth.Result{Decision: auth.Deny} },
 			connectPacket{version: 5, id: "c", props: "17 00"}.bytes(), "20 03 00 87 00",
 		},
 		{
 			"no reason string for who has no room",
-			func(w *world) { w.access.connect = errors.New("no") },
+			func(w *world) { w.access.connect = auth.Result{Decision: auth.Deny} },
 			connectPacket{version: 5, id: "c", props: "27 0000000a"}.bytes(), "20 03 00 87 00",
 		},
 		{
@@ -251,17 +253,60 @@ func TestOpenRequest(t *testing.T) {
 	}
 	w.access.mu.Lock()
 	defer w.access.mu.Unlock()
-	login := w.access.logins[len(w.access.logins)-1]
-	if login.ClientID != "id" || login.Username != "user" || !login.HasUsername ||
-		login.Password == nil || len(login.Password) != 0 {
-		t.Errorf("login %+v", login)
+	if user := w.access.users[0]; user != "id user" {
+		t.Errorf("login of %q", user)
 	}
+	if password := w.access.logins[0].Password; password == nil || len(password) != 0 {
+		t.Errorf("password %q, want an empty one", password)
+	}
+}
+
+// TestEnableAuthn: what the listener says about authentication.
+func TestEnableAuthn(t *testing.T) {
+	for _, tc := range []struct {
+		enable string
+		user   string
+		code   byte
+		asked  int
+	}{
+		{"true", "", 5, 1}, {"true", "u", 5, 1}, {"false", "u", 0, 0},
+		{"quick_deny_anonymous", "", 5, 0}, {"quick_deny_anonymous", "u", 5, 1},
+	} {
+		w := newWorld(t, func(w *world, l *listener.Config) {
+			l.EnableAuthn = tc.enable
+			w.access.connect = auth.Result{Decision: auth.Deny, Reason: auth.ReasonNotAuthorized}
+		})
+		c := w.dial()
+		p := connectPacket{version: 4, id: "c"}
+		if tc.user != "" {
+			p.flags, p.tail = 0x80, str(tc.user)
+		}
+		c.send(p.bytes())
+		if got := c.packet(); got[3] != tc.code {
+			t.Errorf("%+v: connack %x", tc, got)
+		}
+		w.access.mu.Lock()
+		if n := len(w.access.logins); n != tc.asked {
+			t.Errorf("%+v: asked %d times", tc, n)
+		}
+		w.access.mu.Unlock()
+	}
+}
+
+// TestCredentialsExpire: a client whose credentials have expired is
+// disconnected.
+func TestCredentialsExpire(t *testing.T) {
+	w := newWorld(t, func(w *world, _ *listener.Config) {
+		w.access.connect = auth.Result{Decision: auth.Allow, ExpireAt: time.Now().Add(100 * time.Millisecond)}
+	})
+	c, _ := w.connect(5)
+	c.expectDisconnect(wire.NotAuthorized)
 }
 
 // TestWillDenied: a client that may not publish its will connects without it.
 func TestWillDenied(t *testing.T) {
 	w := newWorld(t, func(w *world, _ *listener.Config) {
-		w.access.publish = map[string]hook.Decision{"w": hook.Deny}
+		w.access.denied = map[string]bool{"w": true}
 	})
 	c := w.dial()
 	c.send(connectPacket{version: 4, id: "c", flags: 4, rest: "0001 77 0001 78"}.bytes())

@@ -10,6 +10,7 @@ import (
 	"ermine/actors/message"
 	"ermine/actors/metrics"
 	"ermine/actors/session"
+	"ermine/mqtt/auth"
 	"ermine/mqtt/listener"
 	"ermine/mqtt/wire"
 )
@@ -25,6 +26,8 @@ type connection struct {
 	conn    *listener.Conn
 	session Session // nil until opened
 	client  *session.Client
+	auth    *auth.Client
+	until   time.Time // when the client's credentials expire; zero is never
 	zone    *Zone
 	mount   string        // the mountpoint, expanded; empty is none
 	alive   time.Duration // how long the client may be silent; 0 is for ever

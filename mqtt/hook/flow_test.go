@@ -12,7 +12,6 @@ import (
 	"ermine/actors/metrics"
 	"ermine/actors/router"
 	"ermine/actors/session"
-	"ermine/mqtt/hook"
 	"ermine/mqtt/listener"
 	"ermine/mqtt/wire"
 )
@@ -140,7 +139,7 @@ func compareProperties(t *testing.T, got, want *message.Properties) {
 // [MQTT-3.3.5-2].
 func TestPublishDenied(t *testing.T) {
 	w := newWorld(t, func(w *world, _ *listener.Config) {
-		w.access.publish = map[string]hook.Decision{"no": hook.Deny}
+		w.access.denied = map[string]bool{"no": true}
 	})
 	c5, s := w.connect(5)
 	c5.send(publishPacket(5, 0x30, "no", 0, "", ""))
@@ -253,7 +252,7 @@ func TestAcks(t *testing.T) {
 func TestSubscribe(t *testing.T) {
 	w := newWorld(t, func(w *world, _ *listener.Config) {
 		w.zone.MaxQoS, w.zone.MaxTopicLevels = 1, 4
-		w.access.subscribe = map[string]hook.Decision{"no": hook.Deny, "secret/#": hook.Deny}
+		w.access.denied = map[string]bool{"no": true, "secret/#": true}
 	})
 	c, s := w.connect(5)
 	c.send(subscribePacket(5, 9, "0b ac02",

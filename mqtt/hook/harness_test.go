@@ -17,6 +17,7 @@ import (
 	"ermine/actors/message"
 	"ermine/actors/metrics"
 	"ermine/actors/session"
+	"ermine/mqtt/auth"
 	"ermine/mqtt/hook"
 	"ermine/mqtt/listener"
 	"ermine/mqtt/wire"
@@ -50,7 +51,10 @@ func newWorld(t testing.TB, configure ...func(w *world, l *listener.Config)) *wo
 	}
 	h, err := hook.New(hook.Config{
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: w.metrics, Open: w.broker.open,
-		Access: w.access, Zones: map[string]*hook.Zone{"default": w.zone}, OpenTimeout: patience,
+		Authentication: auth.NewAuthentication(true, w.access),
+		Authorization:  auth.NewAuthorization(auth.DefaultAuthorizationConfig(), w.access),
+		DenyDisconnect: w.access.disconnect,
+		Zones:          map[string]*hook.Zone{"default": w.zone}, OpenTimeout: patience,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -68,28 +72,31 @@ func newWorld(t testing.TB, configure ...func(w *world, l *listener.Config)) *wo
 	return w
 }
 
-// access allows everything that its maps do not mention.
+// access allows everything but what it lists.
 type access struct {
-	mu        sync.Mutex
-	logins    []hook.Login
-	connect   error
-	publish   map[string]hook.Decision
-	subscribe map[string]hook.Decision
+	mu         sync.Mutex
+	logins     []auth.Credentials
+	users      []string
+	connect    auth.Result     // of authentication, if its decision is not Ignore
+	denied     map[string]bool // topics and filters
+	disconnect bool            // deny_action
 }
 
-func (a *access) Connect(_ context.Context, l *hook.Login) error {
+func (a *access) Authenticate(_ context.Context, c *auth.Client, cred auth.Credentials) (auth.Result, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.logins = append(a.logins, *l)
-	return a.connect
+	a.logins, a.users = append(a.logins, cred), append(a.users, c.ClientID+" "+c.Username)
+	if a.connect.Decision != auth.Ignore {
+		return a.connect, nil
+	}
+	return auth.Result{Decision: auth.Allow}, nil
 }
 
-func (a *access) Publish(_ context.Context, _ *session.Client, topic string, _ message.QoS, _ bool) hook.Decision {
-	return a.publish[topic]
-}
-
-func (a *access) Subscribe(_ context.Context, _ *session.Client, filter string, _ message.QoS) hook.Decision {
-	return a.subscribe[filter]
+func (a *access) Authorize(_ context.Context, _ *auth.Client, _ auth.Action, topic string) auth.Decision {
+	if a.denied[topic] {
+		return auth.Deny
+	}
+	return auth.Allow
 }
 
 // broker opens sessions that record what connections do.

@@ -23,7 +23,6 @@ type Hook struct {
 	conf    Config
 	log     *slog.Logger
 	metrics *metrics.Set
-	access  Access
 	now     func() time.Time
 	mochi   *mochi.Server
 	serial  atomic.Uint64 // connections so far
@@ -34,7 +33,7 @@ func New(conf Config) (*Hook, error) {
 	if err := conf.Validate(); err != nil {
 		return nil, err
 	}
-	h := &Hook{conf: conf, log: conf.Logger, metrics: conf.Metrics, access: conf.Access, now: conf.Now}
+	h := &Hook{conf: conf, log: conf.Logger, metrics: conf.Metrics, now: conf.Now}
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -72,7 +71,9 @@ func (h *Hook) Establish(listenerID string, nc net.Conn) error {
 	defer cancel()
 	err := c.open(ctx, listenerID, serial)
 	if err == nil {
+		stop := c.watchExpiry()
 		err = c.serve(ctx)
+		stop()
 	}
 	var re *wire.ReasonError
 	switch {

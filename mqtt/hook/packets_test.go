@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"ermine/actors/session"
-	"ermine/mqtt/hook"
 	"ermine/mqtt/listener"
 	"ermine/mqtt/wire"
 )
@@ -67,7 +66,7 @@ func TestForbidden(t *testing.T) {
 		},
 		{
 			name: "denied with disconnect", configure: func(w *world) {
-				w.access.publish = map[string]hook.Decision{"a": hook.DenyDisconnect}
+				w.access.denied, w.access.disconnect = map[string]bool{"a": true}, true
 			},
 			packet: publishPacket(5, 0x32, "a", 1, "", ""), code: wire.NotAuthorized,
 		},
@@ -117,7 +116,7 @@ func TestForbidden(t *testing.T) {
 		{name: "[MQTT-3.8.3-4] no local on a shared subscription", only5: true, packet: subscribePacket(5, 1, "", "$share/g/a", 0x04), code: wire.ProtocolError},
 		{
 			name: "subscription denied with disconnect", configure: func(w *world) {
-				w.access.subscribe = map[string]hook.Decision{"a": hook.DenyDisconnect}
+				w.access.denied, w.access.disconnect = map[string]bool{"a": true}, true
 			},
 			packet: subscribePacket(5, 1, "", "a", 0), v3: subscribePacket(4, 1, "", "a", 0), code: wire.NotAuthorized,
 		},

@@ -30,9 +30,11 @@ func (c *connection) publish(ctx context.Context, first byte, body []byte) error
 	m.Inc(c.stripe, metrics.MessagesReceived)
 	m.Inc(c.stripe, received[in.QoS])
 
-	if allowed, err := c.mayPublish(ctx, &in); err != nil {
-		return err
-	} else if !allowed {
+	if _, target := splitDelayed(in.Topic); !c.mayPublish(ctx, target, in.QoS, in.Retain) {
+		m.Inc(c.stripe, metrics.PacketsPublishAuthError)
+		if c.hook.conf.DenyDisconnect {
+			return errNotAuthorized
+		}
 		return c.refusePublish(&in, wire.NotAuthorized)
 	}
 	if c.zone.Strict && in.Props != nil && in.Props.HasFormat && in.Props.PayloadFormat == 1 && !utf8.Valid(in.Payload) {
@@ -59,8 +61,8 @@ func (c *connection) publish(ctx context.Context, first byte, body []byte) error
 
 var received = [3]metrics.Counter{metrics.MessagesQoS0Received, metrics.MessagesQoS1Received, metrics.MessagesQoS2Received}
 
-// maxPinned is how much payload an idle connection may keep from being freed:
-// the name it remembers shares memory with its packet.
+// maxPinned is how much payload may be kept from being freed by a Topic Name
+// that shares memory with it, and is remembered.
 const maxPinned = 256
 
 // checkPublish holds a PUBLISH against the standard and the zone, and puts its
@@ -91,10 +93,10 @@ func (c *connection) checkPublish(in *wire.Inbound) error {
 		if err := c.checkTopic(in.Topic); err != nil {
 			return err
 		}
-		c.topic = in.Topic
 		if len(in.Payload) > maxPinned {
-			c.topic = strings.Clone(in.Topic)
+			in.Topic = strings.Clone(in.Topic)
 		}
+		c.topic = in.Topic
 	}
 	if in.Alias != 0 && !c.inAliases.set(in.Alias, in.Topic) {
 		return errAliasMemory
@@ -149,22 +151,6 @@ func (c *connection) mounted(name string) string {
 	}
 	prefix, target := splitDelayed(name)
 	return prefix + c.mount + target
-}
-
-// mayPublish asks the authorisers. It counts a denial; the error is for one
-// that ends the connection.
-func (c *connection) mayPublish(ctx context.Context, in *wire.Inbound) (bool, error) {
-	_, target := splitDelayed(in.Topic)
-	d := c.hook.access.Publish(ctx, c.client, target, in.QoS, in.Retain)
-	if d == Allow {
-		return true, nil
-	}
-	c.hook.metrics.Inc(c.stripe, metrics.PacketsPublishAuthError)
-	c.hook.log.Debug("publish denied", "client_id", c.client.ID, "topic", in.Topic, "qos", in.QoS)
-	if d == DenyDisconnect {
-		return false, errNotAuthorized
-	}
-	return false, nil
 }
 
 // refusePublish acknowledges a PUBLISH with a failure, in its turn; a QoS 0 one

@@ -66,12 +66,10 @@ func (c *connection) subscription(ctx context.Context, r *wire.Request, subID ui
 	case p.Kind == topic.Exclusive && !z.Exclusive:
 		return sub, wire.TopicFilterInvalid, nil
 	}
-	switch c.hook.access.Subscribe(ctx, c.client, string(p.Filter), r.QoS) {
-	case Allow:
-	case DenyDisconnect:
-		return nil, 0, errNotAuthorized
-	default:
-		c.hook.log.Debug("subscribe denied", "client_id", c.client.ID, "filter", raw)
+	if !c.maySubscribe(ctx, string(p.Filter), r.QoS) {
+		if c.hook.conf.DenyDisconnect {
+			return nil, 0, errNotAuthorized
+		}
 		return sub, wire.NotAuthorized, nil
 	}
 	sub.Filter = p.Filter
