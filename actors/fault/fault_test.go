@@ -16,6 +16,8 @@ import (
 var (
 	one = New("test.one")
 	two = New("test.two")
+
+	concurrent = New("test.concurrent")
 )
 
 // arm arms a point until the test ends.
@@ -218,7 +220,7 @@ func TestSeveralArmings(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	if _, err := Arm("test.none", Spec{Action: Panic}); !errors.Is(err, ErrUnknownPoint) || !strings.Contains(err.Error(), "test.one, test.two") {
+	if _, err := Arm("test.none", Spec{Action: Panic}); !errors.Is(err, ErrUnknownPoint) || !strings.Contains(err.Error(), "test.concurrent, test.one, test.two") {
 		t.Errorf("unknown point: %v", err)
 	}
 	if err := Disarm("test.none"); !errors.Is(err, ErrUnknownPoint) {
@@ -288,7 +290,6 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	p := New("test.concurrent")
 	disarm, err := Arm("test.concurrent", Spec{Action: Error, Times: 100})
 	if err != nil {
 		t.Fatal(err)
@@ -300,7 +301,7 @@ func TestConcurrentUse(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 100 {
-				if p.Err() != nil {
+				if concurrent.Err() != nil {
 					mu.Lock()
 					n++
 					mu.Unlock()

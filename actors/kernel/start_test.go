@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -78,6 +79,7 @@ func TestHand(t *testing.T) {
 		}))
 		r.Send(1)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		crashes = limit
 		r.Send(2)
 		r.Send(3)
