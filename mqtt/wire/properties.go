@@ -184,10 +184,8 @@ func (p *properties) one(id byte, b []byte) (rest []byte, err error) {
 // message returns the properties that travel with a message, nil if there are
 // none.
 func (p *properties) message() *message.Properties {
-	const travel = 1<<propPayloadFormat | 1<<propContentType | 1<<propResponseTopic |
-		1<<propCorrelationData | 1<<propUserProperty
-	if p.seen&travel == 0 {
-		return nil
+	if p.contentType == "" && p.responseTopic == "" && p.correlation == nil && p.user == nil && !p.seen.has(propPayloadFormat) {
+		return nil // an empty content type says nothing
 	}
 	return &message.Properties{
 		ContentType: p.contentType, ResponseTopic: p.responseTopic, CorrelationData: p.correlation,
