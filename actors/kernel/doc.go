@@ -5,10 +5,12 @@
 // # What an actor gets
 //
 // An [Actor] is a value with one method, Receive. It handles one message at a
-// time and has no goroutine while it is idle. Its mailbox outlives a
-// crash: the instance is thrown away, a new one comes from Spec.New and goes
-// on with the messages that are queued. State that must survive a crash lives
-// outside the instance.
+// time and has no goroutine while it is idle; awake, it runs on one of its
+// System's workers, which are made as needed, so that a handler that blocks
+// delays only its own actor. The mailbox outlives a crash: the instance is
+// thrown away, a new one comes from Spec.New and goes on with the messages that
+// are queued. State that must survive a crash lives outside the instance; see
+// [Hand] for the message that was being handled.
 //
 // Lifecycle messages, in the order in which an instance sees them:
 //
