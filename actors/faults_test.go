@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"ermine/actors/fault"
 	"ermine/actors/kernel"
 	"ermine/actors/message"
+	"ermine/actors/metrics"
 	"ermine/actors/router"
 	"ermine/actors/session"
 )
@@ -247,3 +249,88 @@ func (nobody) Deliver(*message.Message, *router.Subscription, *router.Ticket) ro
 }
 func (nobody) Online() bool { return false }
 func (nobody) WaitIdle()    {}
+
+// A thousand crashes, spread over sessions within their intensity, leave
+// nothing behind: no goroutine, no actor, no message.
+func TestThousandCrashesLeakNothing(t *testing.T) {
+	b := startBroker(t, nil)
+	pub := connect(t, b, "pub", v4)
+	const clients, crashes = 200, 5
+	conns := make([]*client, clients)
+	for i := range conns {
+		conns[i] = connect(t, b, fmt.Sprintf("c%d", i), v4)
+		conns[i].subscribe("t/"+conns[i].id, 1)
+	}
+	goroutines, alive := runtime.NumGoroutine(), b.Actors().Actors
+	seen := make([]map[string]bool, clients)
+	sent := 0
+	for n := range crashes {
+		for i, c := range conns {
+			armFor(t, "session.deliver", "panic once", c.id)
+			pub.publish("t/"+c.id, 1, uint16(sent%65535+1), fmt.Sprint(n))
+			sent++
+			c.until(t, "the crash", func() bool { return c.closed >= 0 })
+			if seen[i] == nil {
+				seen[i] = map[string]bool{}
+			}
+			old := c
+			conns[i] = connect(t, b, c.id, v4)
+			if !conns[i].present {
+				t.Fatalf("%s: session lost", c.id)
+			}
+			conns[i].until(t, "the message", func() bool {
+				for _, from := range []*client{old, conns[i]} {
+					for _, o := range from.got {
+						seen[i][string(o.Msg.Payload)] = true
+					}
+				}
+				return len(seen[i]) == n+1
+			})
+		}
+	}
+	pub.until(t, "every PUBACK", func() bool { return len(pub.acks) == sent })
+	eventually(t, "actors as before", func() bool { return b.Actors().Actors == alive })
+	eventually(t, "goroutines as before", func() bool { return runtime.NumGoroutine() <= goroutines+5 })
+	if got := b.Metrics().Get(metrics.SessionCrashed); got != clients*crashes {
+		t.Errorf("%d crashes counted, want %d", got, clients*crashes)
+	}
+}
+
+// A session that keeps crashing is given up alone: its manager, its neighbours
+// and the broker go on, and its client can connect again.
+func TestHopelessSessionIsGivenUpAlone(t *testing.T) {
+	b := startBroker(t, nil)
+	bad := connect(t, b, "bad", v4)
+	good := connect(t, b, "good", v4)
+	good.subscribe("t", 1)
+	spec, err := fault.Parse("panic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Match = func(s any) bool { return s.(*session.Session).ClientID() == "bad" }
+	disarm, err := fault.Arm("session.control", spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the session to be given up", func() bool {
+		s, err := b.Session("bad")
+		if err != nil {
+			return true
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _ = s.Inspect(ctx)
+		return false
+	})
+	disarm()
+	bad.until(t, "its connection to close", func() bool { return bad.closed >= 0 })
+	if again := connect(t, b, "bad", v4); again.present {
+		t.Error("a given up session is present")
+	}
+	pub := connect(t, b, "pub", v4)
+	flow(t, pub, "t", 0, 10, 1)
+	good.until(t, "10 messages", func() bool { return len(good.got) == 10 })
+	if good.closed >= 0 || b.Err() != nil {
+		t.Error("the neighbour or the broker was hit")
+	}
+}
