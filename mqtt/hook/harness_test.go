@@ -140,9 +140,16 @@ type fakeSession struct {
 	req     session.OpenRequest
 	events  chan event
 	publish error
+
+	onPublish func() // in place of an event
 }
 
-func (s *fakeSession) Attach()        { s.events <- event{call: "attach"} }
+func (s *fakeSession) Attach() {
+	if s.events != nil {
+		s.events <- event{call: "attach"}
+	}
+}
+
 func (s *fakeSession) Idle()          {}
 func (s *fakeSession) Writable()      { s.events <- event{call: "writable"} }
 func (s *fakeSession) Stripe() uint32 { return 3 }
@@ -156,6 +163,10 @@ func (s *fakeSession) Publish(m *message.Message, id uint16) error {
 		s.req.Conn.WriteAck(session.Puback, id, 0)
 	case 2:
 		s.req.Conn.WriteAck(session.Pubrec, id, 0)
+	}
+	if s.onPublish != nil {
+		s.onPublish()
+		return nil
 	}
 	s.events <- event{call: "publish", id: id, msg: m}
 	return nil
@@ -194,7 +205,11 @@ func (s *fakeSession) Unsubscribe(_ context.Context, r session.UnsubscribeReques
 	return nil
 }
 
-func (s *fakeSession) Close(cause session.CloseCause) { s.events <- event{call: "close", cause: cause} }
+func (s *fakeSession) Close(cause session.CloseCause) {
+	if s.events != nil {
+		s.events <- event{call: "close", cause: cause}
+	}
+}
 
 // expect returns the next event, which must be this call.
 func (s *fakeSession) expect(t testing.TB, call string) event {
