@@ -86,7 +86,7 @@ func (b *binder) walk(at place, v *hocon.Value) {
 	}
 }
 
-var chosenName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+var chosenName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func (b *binder) field(at place, f hocon.Field) {
 	segs := append(at.segs[:len(at.segs):len(at.segs)], f.Name)
@@ -105,7 +105,7 @@ func (b *binder) field(at place, f hocon.Field) {
 		switch segs[0] {
 		case "listeners", "listener", "zones", "zone":
 			if !chosenName.MatchString(name) {
-				b.problem(f.Pos, join(segs), "letters, digits, _ - and .", "%q is no name", f.Name)
+				b.problem(f.Pos, join(segs), "letters, digits, _ and -", "%q is no name", f.Name)
 				return
 			}
 		}
@@ -200,7 +200,7 @@ func (b *binder) set(k *Key, path []string, v *hocon.Value, at place, alias bool
 }
 
 func isList(t Type) bool {
-	return t == TypeStrings || t == TypeInts || t == TypeNodeNames || t == TypeRules || t == TypeObjects
+	return t == TypeStrings || t == TypeInts || t == TypeNodeNames || t == TypeNetworks || t == TypeRules || t == TypeObjects
 }
 
 // mergeList changes single elements of a list, which may be text with commas.

@@ -51,8 +51,12 @@ func (l *loader) listener(cfg *Config, typ, name string) Listener {
 	if li.PeerCertAsClientID == "" {
 		li.PeerCertAsClientID = zone.Mqtt.PeerCertAsClientID
 	}
-	if li.AllowAnonymous = zone.AllowAnonymous; li.AllowAnonymous == "" {
-		li.AllowAnonymous = cfg.AllowAnonymous
+	allow := zone.AllowAnonymous
+	if allow == "" || allow == "true" {
+		allow = cfg.AllowAnonymous
+	}
+	if li.EnableAuthn == "true" && (allow == "false_quick_deny" || allow == "false" && cfg.AnonymousAllowed()) {
+		li.EnableAuthn = "quick_deny_anonymous"
 	}
 	return li
 }
@@ -118,6 +122,9 @@ func (l *loader) finishReport(cfg *Config) {
 	for _, name := range slices.Sorted(maps.Keys(l.env.into)) {
 		s := l.env.into[name]
 		r.Overrides = append(r.Overrides, Override{Name: s.raw.Pos.File, Path: name, Value: inline(shown(s.key, s.raw))})
+	}
+	if cfg.Cluster.DiscoveryStrategy != "manual" && discoveryEffect == Reserved {
+		r.Reserved = append(r.Reserved, "cluster.discovery_strategy = "+cfg.Cluster.DiscoveryStrategy)
 	}
 	slices.Sort(r.NoEffect)
 	slices.Sort(r.Reserved)

@@ -18,6 +18,7 @@ func (l *loader) check(cfg *Config) {
 	l.checkNode(cfg)
 	l.checkDiscovery(cfg)
 	l.checkListeners(cfg)
+	l.checkAnonymous(cfg)
 	for _, path := range []string{"log.console.time_offset", "log.file.time_offset"} {
 		s := l.effective[path]
 		if _, err := ParseTimeOffset(s.text()); err != nil && s.value != nil {
@@ -114,6 +115,10 @@ func (l *loader) checkListeners(cfg *Config) {
 				l.problem(s, `none, "idle,interval,probes" in seconds, such as "240,30,5"`, "%s", err)
 			}
 		}
+		if t := li.TCP; t.HardLimit != 0 && t.HardLimit < t.HighWatermark {
+			l.problem(l.at(path("tcp_options.hard_limit"), path("tcp_options.high_watermark")), "", "hard_limit %s is below high_watermark %s",
+				FormatSize(t.HardLimit), FormatSize(t.HighWatermark))
+		}
 		if li.HasTLS() {
 			l.checkTLS(li, path)
 		}
@@ -141,6 +146,29 @@ func (l *loader) checkTLS(li Listener, path func(string) string) {
 	}
 	if li.TLS.FailIfNoPeerCert && li.TLS.Verify == "verify_none" {
 		l.problem(l.at(path("ssl_options.fail_if_no_peer_cert")), "", "fail_if_no_peer_cert needs ssl_options.verify = verify_peer")
+	}
+}
+
+// checkAnonymous refuses what would leave nobody who could connect, and a zone
+// that allows what the root does not.
+func (l *loader) checkAnonymous(cfg *Config) {
+	enabled := false
+	for _, a := range cfg.Authentication {
+		enabled = enabled || a.Enable
+	}
+	refuses := func(allow string) bool { return allow == "false" || allow == "false_quick_deny" }
+	if !enabled && refuses(cfg.AllowAnonymous) {
+		l.problem(l.at("allow_anonymous"), "", "without an authenticator in authentication nobody could connect")
+	}
+	for _, name := range l.names("zones") {
+		allow := cfg.Zones[name].AllowAnonymous
+		at := l.effective[join([]string{"zones", name, "allow_anonymous"})]
+		switch {
+		case !enabled && refuses(allow):
+			l.problem(at, "", "without an authenticator in authentication nobody could connect")
+		case allow == "true" && refuses(cfg.AllowAnonymous):
+			l.problem(at, "", "allow_anonymous is %s and a zone cannot allow more; listeners.<type>.<name>.enable_authn = false can", cfg.AllowAnonymous)
+		}
 	}
 }
 

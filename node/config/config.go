@@ -40,9 +40,9 @@ func (c *Config) Zone(name string) Mqtt {
 }
 
 // AnonymousAllowed tells whether a client that no authenticator knows may
-// connect where allow is a listener's AllowAnonymous.
-func (c *Config) AnonymousAllowed(allow string) bool {
-	if allow == "auto" {
+// connect. Listeners whose zone says otherwise have their EnableAuthn changed.
+func (c *Config) AnonymousAllowed() bool {
+	if c.AllowAnonymous == "auto" {
 		for _, a := range c.Authentication {
 			if a.Enable {
 				return false
@@ -50,7 +50,7 @@ func (c *Config) AnonymousAllowed(allow string) bool {
 		}
 		return true
 	}
-	return allow == "true"
+	return c.AllowAnonymous == "true"
 }
 
 // Node is who the node is, and its distribution.
@@ -174,14 +174,13 @@ type Listener struct {
 	MessagesRate         Rate           `conf:"messages_rate"`
 	BytesRate            Rate           `conf:"bytes_rate"`
 	Zone                 string         `conf:"zone"`
-	Mountpoint           string         `conf:"mountpoint"` // resolved: the zone's if the listener has none
-	EnableAuthn          string         `conf:"enable_authn"`
+	Mountpoint           string         `conf:"mountpoint"`   // resolved: the zone's if the listener has none
+	EnableAuthn          string         `conf:"enable_authn"` // resolved: quick_deny_anonymous if allow_anonymous asks for it
 	AccessRules          []string       `conf:"access_rules"`
 	ProxyProtocol        bool           `conf:"proxy_protocol"`
 	ProxyProtocolTimeout time.Duration  `conf:"proxy_protocol_timeout"`
 	PeerCertAsUsername   string         `conf:"peer_cert_as_username"` // resolved: the zone's if the listener has none
 	PeerCertAsClientID   string         `conf:"peer_cert_as_clientid"` // likewise
-	AllowAnonymous       string         `conf:"-"`                     // resolved from the zone and the root
 
 	TCP       TCP       `conf:"tcp_options"`
 	TLS       TLS       `conf:"ssl_options"`
@@ -203,8 +202,11 @@ type TCP struct {
 	Keepalive        string        `conf:"keepalive"` // see ParseKeepalive
 	SendTimeout      time.Duration `conf:"send_timeout"`
 	SendTimeoutClose bool          `conf:"send_timeout_close"`
-	Recbuf           int64         `conf:"recbuf"` // 0: the system's
-	Sndbuf           int64         `conf:"sndbuf"` // 0: the system's
+	Backlog          int           `conf:"backlog"`
+	HighWatermark    int64         `conf:"high_watermark"`
+	HardLimit        int64         `conf:"hard_limit"` // 0: none
+	Recbuf           int64         `conf:"recbuf"`     // 0: the system's
+	Sndbuf           int64         `conf:"sndbuf"`     // 0: the system's
 	Nolinger         bool          `conf:"nolinger"`
 }
 
@@ -217,27 +219,26 @@ type TLS struct {
 	CACertfile       string        `conf:"cacertfile"`
 	Verify           string        `conf:"verify"`
 	FailIfNoPeerCert bool          `conf:"fail_if_no_peer_cert"`
-	Depth            int           `conf:"depth"`
 	Versions         []string      `conf:"versions"`
 	Ciphers          []string      `conf:"ciphers"`
 	HandshakeTimeout time.Duration `conf:"handshake_timeout"`
-	ReuseSessions    bool          `conf:"reuse_sessions"`
 }
 
 // Websocket are options of a listener with WebSocket.
 type Websocket struct {
-	MqttPath              string        `conf:"mqtt_path"`
-	MqttPiggyback         string        `conf:"mqtt_piggyback"`
-	Compress              bool          `conf:"compress"`
-	IdleTimeout           time.Duration `conf:"idle_timeout"`   // 0: never
-	MaxFrameSize          int64         `conf:"max_frame_size"` // 0: no limit
-	FailIfNoSubprotocol   bool          `conf:"fail_if_no_subprotocol"`
-	SupportedSubprotocols []string      `conf:"supported_subprotocols"`
-	CheckOriginEnable     bool          `conf:"check_origin_enable"`
-	AllowOriginAbsence    bool          `conf:"allow_origin_absence"`
-	CheckOrigins          []string      `conf:"check_origins"`
-	ProxyAddressHeader    string        `conf:"proxy_address_header"`
-	ProxyPortHeader       string        `conf:"proxy_port_header"`
+	MqttPath              string         `conf:"mqtt_path"`
+	MqttPiggyback         string         `conf:"mqtt_piggyback"`
+	Compress              bool           `conf:"compress"`
+	IdleTimeout           time.Duration  `conf:"idle_timeout"`   // 0: never
+	MaxFrameSize          int64          `conf:"max_frame_size"` // 0: no limit
+	FailIfNoSubprotocol   bool           `conf:"fail_if_no_subprotocol"`
+	SupportedSubprotocols []string       `conf:"supported_subprotocols"`
+	CheckOriginEnable     bool           `conf:"check_origin_enable"`
+	AllowOriginAbsence    bool           `conf:"allow_origin_absence"`
+	CheckOrigins          []string       `conf:"check_origins"`
+	ProxyAddressHeader    string         `conf:"proxy_address_header"`
+	ProxyPortHeader       string         `conf:"proxy_port_header"`
+	TrustedProxies        []netip.Prefix `conf:"trusted_proxies"`
 }
 
 // Zone is what a zone sets, resolved: fields that it leaves out are mqtt's.
@@ -266,14 +267,14 @@ type Mqtt struct {
 	ResponseInformation                 string         `conf:"response_information"`
 	ServerKeepalive                     int            `conf:"server_keepalive"` // seconds; 0: disabled
 	KeepaliveMultiplier                 float64        `conf:"keepalive_multiplier"`
-	KeepaliveCheckInterval              time.Duration  `conf:"keepalive_check_interval"`
 	RetryInterval                       time.Duration  `conf:"retry_interval"` // 0: never
 	UseUsernameAsClientID               bool           `conf:"use_username_as_clientid"`
 	PeerCertAsUsername                  string         `conf:"peer_cert_as_username"`
 	PeerCertAsClientID                  string         `conf:"peer_cert_as_clientid"`
 	SessionExpiryInterval               time.Duration  `conf:"session_expiry_interval"`
-	MessageExpiryInterval               time.Duration  `conf:"message_expiry_interval"` // 0: never
-	MaxAwaitingRel                      int            `conf:"max_awaiting_rel"`        // 0: no limit
+	MaxSessionExpiryInterval            time.Duration  `conf:"max_session_expiry_interval"` // 0: no limit
+	MessageExpiryInterval               time.Duration  `conf:"message_expiry_interval"`     // 0: never
+	MaxAwaitingRel                      int            `conf:"max_awaiting_rel"`            // 0: no limit
 	AwaitRelTimeout                     time.Duration  `conf:"await_rel_timeout"`
 	MaxInflight                         int            `conf:"max_inflight"`
 	MaxMqueueLen                        int            `conf:"max_mqueue_len"` // 0: no limit

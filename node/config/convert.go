@@ -38,7 +38,7 @@ func convert(k *Key, v *hocon.Value) (any, []fault) {
 		return v, nil
 	case TypeObjects:
 		return toObjects(k, v)
-	case TypeStrings, TypeInts, TypeNodeNames, TypeRules:
+	case TypeStrings, TypeInts, TypeNodeNames, TypeNetworks, TypeRules:
 		return toList(k, v)
 	case TypePriorities:
 		return toPriorities(k, v)
@@ -304,7 +304,7 @@ func toList(k *Key, v *hocon.Value) (any, []fault) {
 		return nil, []fault{*f}
 	}
 	var faults []fault
-	ints, strs := []int{}, []string{}
+	ints, strs, nets := []int{}, []string{}, []netip.Prefix{}
 	for _, it := range items {
 		s := strings.TrimSpace(it.Text)
 		var err error
@@ -318,6 +318,10 @@ func toList(k *Key, v *hocon.Value) (any, []fault) {
 			ints = append(ints, n)
 		case k.Type == TypeNodeNames:
 			err = checkNodeName(s)
+		case k.Type == TypeNetworks:
+			var p netip.Prefix
+			p, err = toNetwork(s)
+			nets = append(nets, p)
 		case k.Type == TypeRules:
 			err = checkRule(s)
 		case len(k.Allowed) > 0 && !slices.Contains(k.Allowed, s):
@@ -333,6 +337,8 @@ func toList(k *Key, v *hocon.Value) (any, []fault) {
 		return nil, faults
 	case k.Type == TypeInts:
 		return ints, nil
+	case k.Type == TypeNetworks:
+		return nets, nil
 	case len(k.Allowed) > 0 && len(strs) == 0:
 		return nil, []fault{{msg: "is empty", allowed: k.AllowedText()}}
 	}
@@ -348,13 +354,22 @@ func checkRule(s string) error {
 	if who == "all" {
 		return nil
 	}
-	if _, err := netip.ParseAddr(who); err == nil {
-		return nil
+	if _, err := toNetwork(who); err != nil {
+		return errors.New("names neither an address nor a network nor all")
 	}
-	if _, err := netip.ParsePrefix(who); err == nil {
-		return nil
+	return nil
+}
+
+// toNetwork reads a network, or an address as the network of only itself.
+func toNetwork(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
-	return errors.New("names neither an address nor a network nor all")
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, errors.New("is neither an address nor a network")
+	}
+	return p, nil
 }
 
 // toPriorities reads {topic = 1} and EMQX 4's topic=1,topic=2.

@@ -53,6 +53,9 @@ func tree(cfg *Config, reveal bool) *hocon.Value {
 		for _, name := range slices.Sorted(maps.Keys(cfg.Broker.SharedGroups)) {
 			groups.Set(name, hocon.Pos{}, hocon.Wrap(word(cfg.Broker.SharedGroups[name]), "strategy"))
 		}
+		if root.Get("broker") == nil {
+			root.Set("broker", hocon.Pos{}, hocon.NewObject(hocon.Pos{}))
+		}
 		root.Get("broker").Set("shared_subscription_group", hocon.Pos{}, groups)
 	}
 	listeners := hocon.NewObject(hocon.Pos{})
@@ -153,7 +156,7 @@ func (d dumper) value(k *Key, v reflect.Value) *hocon.Value {
 		list := &hocon.Value{Kind: hocon.Array}
 		for i := range v.Len() {
 			e := v.Index(i)
-			if e.Kind() == reflect.Struct {
+			if isGroup(e.Type()) {
 				o := hocon.NewObject(hocon.Pos{})
 				d.group(o, e, k.Path+".$n.")
 				list.Items = append(list.Items, o)
@@ -163,7 +166,7 @@ func (d dumper) value(k *Key, v reflect.Value) *hocon.Value {
 				list.Items = append(list.Items, word(strconv.FormatInt(e.Int(), 10)))
 				continue
 			}
-			list.Items = append(list.Items, hocon.NewString(hocon.Pos{}, e.String()))
+			list.Items = append(list.Items, hocon.NewString(hocon.Pos{}, fmt.Sprint(e.Interface())))
 		}
 		return list
 	}

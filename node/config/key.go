@@ -28,6 +28,7 @@ const (
 	TypeNodeNames              // []string
 	TypeStrings                // []string: a list, or text with commas
 	TypeInts                   // []int: likewise
+	TypeNetworks               // []netip.Prefix: a list of addresses and networks
 	TypeRules                  // []string: allow or deny, then an address, a network or all
 	TypePriorities             // map[string]int: topic to priority
 	TypeObjects                // a list of objects, whose fields are keys of their own
@@ -148,6 +149,8 @@ func (k Key) allowedText() string {
 		return "a list of strings"
 	case TypeInts:
 		return "a list of whole numbers" + limits(func(n int64) string { return fmt.Sprint(n) })
+	case TypeNetworks:
+		return "a list of addresses and networks such as 10.0.0.0/8"
 	case TypeRules:
 		return `a list of rules such as "allow 10.0.0.0/8", "deny all"`
 	case TypePriorities:

@@ -200,7 +200,7 @@ func (l *loader) setDefaults() {
 }
 
 func (l *loader) setDefault(k *Key, text string, vars []string) {
-	if k.Type == TypeAny || k.Effect != Works {
+	if k.Type == TypeAny || k.Effect == NoEffect {
 		return
 	}
 	def := *k

@@ -94,7 +94,7 @@ func TestDefaults(t *testing.T) {
 		{"retry_interval", cfg.Mqtt.RetryInterval, time.Duration(0)},
 		{"max_mqueue_len", cfg.Mqtt.MaxMqueueLen, 1000},
 		{"max_packet_size", cfg.Mqtt.MaxPacketSize, int64(1 << 20)},
-		{"anonymous", cfg.AnonymousAllowed(cfg.Listeners[0].AllowAnonymous), true},
+		{"anonymous", cfg.AnonymousAllowed(), true},
 		{"no_match", cfg.Authorization.NoMatch, "allow"},
 		{"acl file", cfg.Authorization.Sources[0].Path, "etc/acl.conf"},
 		{"log file", cfg.Log.File.Path, "log/ermine.log"},
@@ -183,6 +183,7 @@ func TestOldEnvironment(t *testing.T) {
 		"EMQX_LOG__TO=file", "EMQX_LOG_DIR=/var/log/x", "EMQX_SSL_DIST_OPTFILE=/x/ssl.conf",
 		"EMQX_LISTENER__TCP__EXTERNAL=1884", "EMQX_LISTENER__TCP__EXTERNAL__ACCESS__1=deny all",
 		"EMQX_CLUSTER__DISCOVERY=static", "EMQX_CLUSTER__STATIC__SEEDS=a@10.0.0.1,b@10.0.0.2", "EMQX_ALLOW_ANONYMOUS=false",
+		"EMQX_AUTHENTICATION=[{backend = file}]",
 	)
 	li := cfg.Listeners[0]
 	for _, tt := range []struct {
@@ -199,8 +200,8 @@ func TestOldEnvironment(t *testing.T) {
 		{"access", fmt.Sprint(li.AccessRules), "[deny all]"},
 		{"discovery", cfg.Cluster.DiscoveryStrategy, "static"},
 		{"seeds", fmt.Sprint(cfg.Cluster.Static.Seeds), "[a@10.0.0.1 b@10.0.0.2]"},
-		{"anonymous", cfg.AnonymousAllowed(li.AllowAnonymous), false},
-		{"warnings", len(report.WarningLines()), 0},
+		{"anonymous", cfg.AnonymousAllowed(), false},
+		{"warnings", len(report.WarningLines()), 1},
 	} {
 		if !reflect.DeepEqual(tt.got, tt.want) {
 			t.Errorf("%s: got %v, want %v", tt.name, tt.got, tt.want)
@@ -337,7 +338,7 @@ func TestEMQX4(t *testing.T) {
 		{"zone internal has the rest from mqtt", cfg.Zone("internal").RetryInterval, time.Duration(0)},
 		{"mountpoint of a zone", internal.Mountpoint, "cloud/${clientid}/${username}/"},
 		{"anonymous", cfg.AllowAnonymous, "true"},
-		{"anonymous in a zone", internal.AllowAnonymous, "false"},
+		{"anonymous in a zone", internal.EnableAuthn, "true"},
 		{"no match", cfg.Authorization.NoMatch, "deny"},
 		{"acl file", cfg.Authorization.Sources[0].Path, "/etc/ermine/acl4.conf"},
 		{"acl cache", cfg.Authorization.Cache.Enable, false},
@@ -354,7 +355,7 @@ func TestEMQX4(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"node.process_limit":                            fmt.Sprint(report.NoEffect),
-		"listeners.tcp.default.tcp_options.backlog":     fmt.Sprint(report.NoEffect),
+		"listeners.tcp.default.tcp_options.active_n":    fmt.Sprint(report.NoEffect),
 		"zone.default.force_gc_policy":                  fmt.Sprint(report.NoEffect),
 		"flapping_detect_policy":                        fmt.Sprint(report.Reserved),
 		"listeners.ssl.default.ssl_options.psk_ciphers": fmt.Sprint(report.Reserved),
@@ -385,7 +386,7 @@ cluster {
 }
 rpc { certfile = a.pem, keyfile = b.pem }
 listeners.tcp.default { bind = "0.0.0.0:1883", max_connections = 1024000 }
-listeners.tcp."with.dot" { bind = 2883, zone = Fast }
+listeners.tcp.Two { bind = 2883, zone = Fast }
 listeners.ssl.default { enable = false }
 listeners.quic.default { bind = 14567 }
 zones.Fast { mqtt { max_inflight = 1 , retry_interval = 10s } }
@@ -412,12 +413,12 @@ sysmon { os { cpu_high_watermark = 80% }, vm { long_gc = disabled } }
 		{"data_dir", cfg.Node.DataDir, "./../data"},
 		{"seeds", fmt.Sprint(cfg.Cluster.Static.Seeds), "[emqx1@s1.emqx.io emqx2@s2.emqx.io]"},
 		{"driver", cfg.RPC.Protocol, "ssl"},
-		{"a name with a dot", li["tcp:with.dot"].Bind.String(), "0.0.0.0:2883"},
-		{"a zone with a capital", cfg.Zone(li["tcp:with.dot"].Zone).RetryInterval, 10 * time.Second},
+		{"a name with a capital", li["tcp:Two"].Bind.String(), "0.0.0.0:2883"},
+		{"a zone with a capital", cfg.Zone(li["tcp:Two"].Zone).RetryInterval, 10 * time.Second},
 		{"off", li["ssl:default"].Enable, false},
 		{"sources", fmt.Sprint(cfg.Authorization.Sources), "[{file true ./a.conf} {file false ./acl.conf}]"},
 		{"users", cfg.Authentication, []Authenticator{{Enable: true, Mechanism: "password_based", Backend: "file", Path: "./u.conf", UserIDType: "username"}}},
-		{"anonymous", cfg.AnonymousAllowed(cfg.AllowAnonymous), false},
+		{"anonymous", cfg.AnonymousAllowed(), false},
 		{"group", cfg.Broker.SharedGroups["G.1"], "sticky"},
 		{"priorities", cfg.Mqtt.MqueuePriorities["a/B"], 3},
 		{"keepalive", cfg.Mqtt.ServerKeepalive, 60},
@@ -428,7 +429,7 @@ sysmon { os { cpu_high_watermark = 80% }, vm { long_gc = disabled } }
 			t.Errorf("%s: got %v, want %v", tt.name, tt.got, tt.want)
 		}
 	}
-	want := "[dashboard.default_password dashboard.listeners.http.bind listeners.quic node.role retainer.backend.storage_type sysmon.os.cpu_high_watermark]"
+	want := "[cluster.discovery_strategy = static cluster.static.seeds dashboard.default_password dashboard.listeners.http.bind listeners.quic node.role retainer.backend.storage_type sysmon.os.cpu_high_watermark]"
 	if got := fmt.Sprint(report.Reserved); got != want {
 		t.Errorf("reserved are %s", got)
 	}
@@ -459,11 +460,12 @@ func TestDumpReadsBack(t *testing.T) {
 		"changed": func() *Config {
 			cfg, _ := mustLoad(t, `
 node { name = "x@10.0.0.1", cookie = "a \"quoted\" \\ cookie", dist_use_interface = "10.0.0.1" }
-listeners.tcp."a.B" { bind = "[::1]:2883", zone = Z, max_conn_rate = "100/10s", bytes_rate = "10MB/s", access_rules = ["allow 10.0.0.0/8", "deny all"] }
-zones.Z { mqtt { max_inflight = 7, mqueue_priorities { "t/+" = 3 } }, mountpoint = "m/", allow_anonymous = false }
+listeners.tcp.a-B { bind = "[::1]:2883", zone = Z, max_conn_rate = "100/10s", bytes_rate = "10MB/s", access_rules = ["allow 10.0.0.0/8", "deny all"] }
+zones.Z { mqtt { max_inflight = 7, mqueue_priorities { "t/+" = 3 } }, mountpoint = "m/", allow_anonymous = false_quick_deny }
 broker.shared_subscription_group.g.strategy = local
 cluster { static { seeds = ["a@1.1.1.1"] }, autoclean = infinity }
 authentication = [{path = x}, {enable = false}]
+listeners.ws.default.websocket.trusted_proxies = [10.0.0.1, "10.1.0.0/16"]
 mqtt { session_expiry_interval = 1d2h, keepalive_multiplier = 2.25, server_keepalive = 60 }
 `)
 			return cfg

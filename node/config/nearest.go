@@ -37,7 +37,7 @@ func nearestKey(parent *node, path []string, vars []string, more bool) string {
 	best, least := "", -1
 	for i := range schema {
 		k := &schema[i]
-		if strings.Contains(k.Path, ".$n.") || k.Effect != Works {
+		if strings.Contains(k.Path, ".$n.") || k.Type == TypeAny || k.Effect == NoEffect {
 			continue
 		}
 		full := fillPath(k.Path, vars)

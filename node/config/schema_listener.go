@@ -32,13 +32,16 @@ var (
 		{Path: "proxy_protocol", Type: TypeBool, Default: "false", Doc: "Connections come through a proxy that speaks the PROXY protocol, 1 or 2; others are closed."},
 		{Path: "proxy_protocol_timeout", Type: TypeDuration, Default: "3s", Min: second / 10, Max: hour, LinesUnit: second, Doc: "How long the header of the PROXY protocol may take."},
 		{Path: "acceptors", Type: TypeAny, Effect: NoEffect, Doc: "Erlang VM."},
-		{Path: "peer_cert_as_username", Type: TypeEnum, Allowed: certFields, Doc: "As mqtt.peer_cert_as_username, for this listener."},
-		{Path: "peer_cert_as_clientid", Type: TypeEnum, Allowed: certFields, Doc: "As mqtt.peer_cert_as_clientid, for this listener."},
+		{Path: "peer_cert_as_username", Type: TypeEnum, Allowed: certFields, Effect: Reserved, Doc: "As mqtt.peer_cert_as_username, for this listener."},
+		{Path: "peer_cert_as_clientid", Type: TypeEnum, Allowed: certFields, Effect: Reserved, Doc: "As mqtt.peer_cert_as_clientid, for this listener."},
 
 		{Path: "tcp_options.nodelay", Type: TypeBool, Default: "true", Doc: "Send small packets at once."},
 		{Path: "tcp_options.keepalive", Type: TypeString, Default: "none", Doc: "TCP keep-alive: none, or idle seconds, interval seconds and probes, such as \"240,30,5\"."},
 		{Path: "tcp_options.send_timeout", Type: TypeDuration, Default: "15s", Min: second / 10, Max: hour, LinesUnit: second, Doc: "A write to a client that takes longer fails."},
 		{Path: "tcp_options.send_timeout_close", Type: TypeBool, Default: "true", Doc: "Close the connection then."},
+		{Path: "tcp_options.backlog", Type: TypeInt, Default: "1024", Min: 1, Max: 65535, Doc: "Connections that may wait in the system to be taken."},
+		{Path: "tcp_options.high_watermark", Type: TypeSize, Default: "1MB", Min: kb, Max: gb, Doc: "With more output than this pending for a client, its session holds back; what it then has waits in the session's queue."},
+		{Path: "tcp_options.hard_limit", Type: TypeSize, Default: "16MB", Min: kb, Max: gb, Word: "infinity", Doc: "With more output than this pending for a client, its connection is aborted."},
 		{Path: "tcp_options.recbuf", Type: TypeSize, Default: "0", Max: gb, Doc: "Receive buffer of a socket; 0 leaves it to the system."},
 		{Path: "tcp_options.sndbuf", Type: TypeSize, Default: "0", Max: gb, Doc: "Send buffer of a socket; 0 leaves it to the system."},
 		{Path: "tcp_options.nolinger", Type: TypeBool, Default: "false", Doc: "Close connections with a reset, without waiting for what is still to be sent."},
@@ -51,11 +54,9 @@ var (
 		{Path: "ssl_options.cacertfile", Type: TypePath, Doc: "Authorities that clients' certificates are checked against."},
 		{Path: "ssl_options.verify", Type: TypeEnum, Default: "verify_none", Allowed: []string{"verify_none", "verify_peer"}, Doc: "Whether clients are asked for a certificate, and it is checked."},
 		{Path: "ssl_options.fail_if_no_peer_cert", Type: TypeBool, Default: "false", Doc: "Refuse clients without a certificate, with verify_peer."},
-		{Path: "ssl_options.depth", Type: TypeInt, Default: "10", Min: 0, Max: 100, Doc: "Most certificates between a client's and its authority's."},
 		{Path: "ssl_options.versions", Type: TypeStrings, Default: "[tlsv1.3, tlsv1.2]", Allowed: []string{"tlsv1.3", "tlsv1.2", "tlsv1.1", "tlsv1"}, Aliases: []string{"tls_versions"}, Doc: "TLS versions to speak."},
 		{Path: "ssl_options.ciphers", Type: TypeStrings, Default: "[]", Doc: "Cipher suites for TLS 1.2 and below, in OpenSSL's or IANA's names. Empty: all that are safe."},
 		{Path: "ssl_options.handshake_timeout", Type: TypeDuration, Default: "15s", Min: second / 10, Max: hour, LinesUnit: second, Doc: "How long the TLS handshake may take."},
-		{Path: "ssl_options.reuse_sessions", Type: TypeBool, Default: "true", Doc: "Let clients resume an earlier TLS session."},
 	}
 
 	websocketKeys = []Key{
@@ -71,13 +72,13 @@ var (
 		{Path: "websocket.check_origins", Type: TypeStrings, Default: `["http://localhost:18083", "http://127.0.0.1:18083"]`, Doc: "What is allowed."},
 		{Path: "websocket.proxy_address_header", Type: TypeString, Default: "x-forwarded-for", Doc: "Header in which a proxy tells the client's address."},
 		{Path: "websocket.proxy_port_header", Type: TypeString, Default: "x-forwarded-port", Doc: "Header in which a proxy tells the client's port."},
+		{Path: "websocket.trusted_proxies", Type: TypeNetworks, Default: "[]", Doc: "Proxies whose headers are believed. Empty: everyone's, so that a client could claim any address."},
 	}
 
 	// What tunes Erlang's sockets and its TLS, or that Go's TLS does not leave
 	// open; below the part it belongs to.
 	listenerVMKeys = []string{
-		"tcp_options.active_n", "tcp_options.backlog", "tcp_options.buffer", "tcp_options.high_watermark",
-		"tcp_options.reuseaddr", "tcp_options.tune_buffer",
+		"tcp_options.active_n", "tcp_options.buffer", "tcp_options.reuseaddr", "tcp_options.tune_buffer",
 	}
 	tlsVMKeys = []string{
 		"ssl_options.honor_cipher_order", "ssl_options.gc_after_handshake", "ssl_options.hibernate_after", "ssl_options.log_level",
@@ -86,6 +87,7 @@ var (
 	websocketVMKeys = []string{"websocket.deflate_opts", "websocket.validate_utf8"}
 	tlsReservedKeys = []string{
 		"ssl_options.ocsp", "ssl_options.enable_crl_check", "ssl_options.psk_ciphers", "ssl_options.partial_chain", "ssl_options.verify_peer_ext_key_usage",
+		"ssl_options.depth", "ssl_options.reuse_sessions",
 	}
 )
 

@@ -36,7 +36,7 @@ var mqttKeys = []Key{
 	{Path: "mqtt.response_information", Type: TypeString, Doc: "Response information that an MQTT 5 client gets if it asks. Empty: none."},
 	{Path: "mqtt.server_keepalive", Type: TypeInt, Default: "disabled", Min: 0, Max: 65535, Word: "disabled", Doc: "Keep-alive in seconds that MQTT 5 clients are told to use instead of their own."},
 	{Path: "mqtt.keepalive_multiplier", Type: TypeFloat, Default: "1.5", Min: 1, Max: 10, Doc: "A client that is silent for its keep-alive times this is disconnected."},
-	{Path: "mqtt.keepalive_check_interval", Type: TypeDuration, Default: "30s", Min: second, Max: hour, Doc: "Longest time between two checks of a client's keep-alive."},
+	{Path: "mqtt.keepalive_check_interval", Type: TypeDuration, Effect: NoEffect, Doc: "Each connection has a timer of its own."},
 	{Path: "mqtt.retry_interval", Type: TypeDuration, Default: "infinity", Word: "infinity", LinesUnit: second, Doc: "Send a QoS 1 or 2 message again that a connected client has not acknowledged for so long. MQTT 5 forbids it and has no need of it."},
 	{Path: "mqtt.use_username_as_clientid", Type: TypeBool, Default: "false", Doc: "Use the user name as client ID."},
 	{Path: "mqtt.peer_cert_as_username", Type: TypeEnum, Default: "disabled", Allowed: certFields, Doc: "Use a field of the client's certificate as user name: common name, subject, the certificate (crt, pem) or its MD5."},
@@ -44,6 +44,7 @@ var mqttKeys = []Key{
 	{Path: "mqtt.client_attrs_init", Type: TypeAny, Effect: Reserved, Doc: "Attributes of a client."},
 	{Path: "mqtt.clientid_override", Type: TypeAny, Effect: Reserved, Doc: "Client ID made by an expression."},
 	{Path: "mqtt.session_expiry_interval", Type: TypeDuration, Default: "2h", Max: 136 * 365 * 24 * hour, LinesUnit: second, Doc: "How long the session of an MQTT 3 client without clean session outlives its connection."},
+	{Path: "mqtt.max_session_expiry_interval", Type: TypeDuration, Default: "infinity", Max: 136 * 365 * 24 * hour, Word: "infinity", Doc: "Longest session expiry interval that MQTT 5 clients get."},
 	{Path: "mqtt.message_expiry_interval", Type: TypeDuration, Default: "infinity", Word: "infinity", Doc: "Messages without an expiry interval of their own are dropped when they are this old."},
 	{Path: "mqtt.max_awaiting_rel", Type: TypeInt, Default: "100", Min: 0, Max: 65535, Word: "infinity", Doc: "QoS 2 messages of a client that may wait for their PUBREL."},
 	{Path: "mqtt.await_rel_timeout", Type: TypeDuration, Default: "5m", Min: second, Max: 365 * 24 * hour, LinesUnit: second, Doc: "How long they may wait."},
@@ -65,13 +66,17 @@ func zoneKeys() []Key {
 		k.Path = "zones.$name.mqtt." + rel
 		k.Aliases = []string{"zone.$name." + rel}
 		k.Default = ""
+		if strings.HasPrefix(rel, "shared_subscription_") {
+			// A share group may have members in several zones.
+			k.Effect = NoEffect
+		}
 		keys = append(keys, k)
 	}
 	return append(keys,
 		Key{Path: "zones.$name.mountpoint", Type: TypeString, Doc: "Mountpoint of the listeners in the zone that have none."},
 		Key{
 			Path: "zones.$name.allow_anonymous", Type: TypeEnum, Allowed: []string{"true", "false", "false_quick_deny"}, Aliases: []string{"zone.$name.allow_anonymous"},
-			Doc: "What allow_anonymous is for the listeners in the zone.",
+			Doc: "What allow_anonymous is for the listeners in the zone, if that is stricter.",
 		},
 	)
 }
@@ -90,7 +95,7 @@ var zoneVMKeys = anyKeys(NoEffect, "Erlang VM.",
 
 // brokerKeys are sessions, routing, retained and delayed messages, $SYS.
 var brokerKeys = []Key{
-	{Path: "broker.enable_session_registry", Type: TypeBool, Default: "true", Doc: "Look for a client's session on all nodes when it connects."},
+	{Path: "broker.enable_session_registry", Type: TypeBool, Default: "true", Effect: Reserved, Doc: "Look for a client's session on all nodes when it connects."},
 	{Path: "broker.session_locking_strategy", Type: TypeEnum, Default: "quorum", Allowed: []string{"local", "leader", "quorum", "all"}, Effect: NoEffect, Doc: "Sessions are opened by the directory, without locks."},
 	{Path: "broker.session_history_retain", Type: TypeDuration, Default: "0s", Effect: Reserved, Doc: "How long past sessions are remembered."},
 	{
@@ -148,14 +153,14 @@ var authKeys = []Key{
 	{Path: "authentication.$n.mechanism", Type: TypeEnum, Default: "password_based", Allowed: []string{"password_based"}, Doc: "How a client proves who it is."},
 	{Path: "authentication.$n.backend", Type: TypeEnum, Default: "file", Allowed: []string{"file"}, Doc: "Where the users are."},
 	{Path: "authentication.$n.path", Type: TypePath, Default: "${ERMINE_ETC_DIR}/users.conf", Doc: "File with the users."},
-	{Path: "authentication.$n.user_id_type", Type: TypeEnum, Default: "username", Allowed: []string{"username", "clientid"}, Doc: "What a user is found by."},
+	{Path: "authentication.$n.user_id_type", Type: TypeEnum, Default: "username", Allowed: []string{"username"}, Doc: "What a user is found by."},
 
 	{Path: "authorization.no_match", Type: TypeEnum, Default: "allow", Allowed: permissions, Aliases: []string{"acl_nomatch"}, Doc: "What happens where no rule of any source matches."},
 	{Path: "authorization.deny_action", Type: TypeEnum, Default: "ignore", Allowed: []string{"ignore", "disconnect"}, Aliases: []string{"acl_deny_action"}, Doc: "What happens to a client that did what it may not: nothing but the refusal, or its connection is closed."},
 	{Path: "authorization.cache.enable", Type: TypeBool, Default: "true", Aliases: []string{"enable_acl_cache"}, Doc: "Remember decisions, per client."},
 	{Path: "authorization.cache.max_size", Type: TypeInt, Default: "32", Min: 1, Max: 1 << 20, Aliases: []string{"acl_cache_max_size"}, Doc: "Decisions to remember, per client."},
 	{Path: "authorization.cache.ttl", Type: TypeDuration, Default: "1m", Min: second, Max: 24 * hour, Aliases: []string{"acl_cache_ttl"}, Doc: "How long to remember them."},
-	{Path: "authorization.cache.excludes", Type: TypeStrings, Default: "[]", Doc: "Filters of topics whose decisions are not remembered."},
+	{Path: "authorization.cache.excludes", Type: TypeStrings, Default: "[]", Effect: Reserved, Doc: "Filters of topics whose decisions are not remembered."},
 	{Path: "authorization.sources", Type: TypeObjects, Default: `[{type = file, enable = true, path = "${ERMINE_ETC_DIR}/acl.conf"}]`, Doc: "Where rules come from, asked in this order."},
 	{Path: "authorization.sources.$n.type", Type: TypeEnum, Default: "file", Allowed: []string{"file"}, Doc: "Kind of the source."},
 	{Path: "authorization.sources.$n.enable", Type: TypeBool, Default: "true", Doc: "Ask this one."},

@@ -71,6 +71,10 @@ var nodeVMKeys = anyKeys(NoEffect, "Erlang VM.",
 	"node.cluster_call", "node.proc_prio", "node.dist_nodelay",
 )
 
+// discoveryEffect is that of the keys about finding and healing a cluster without
+// a command.
+const discoveryEffect = Reserved
+
 // clusterKeys are about becoming and staying a cluster.
 var clusterKeys = []Key{
 	{
@@ -93,11 +97,11 @@ var clusterKeys = []Key{
 		Doc:     "What the nodes of the cluster speak to each other over: TCP or TLS, by IPv4 or IPv6.",
 	},
 	{
-		Path: "cluster.autoheal", Type: TypeBool, Default: "true",
+		Path: "cluster.autoheal", Effect: discoveryEffect, Type: TypeBool, Default: "true",
 		Doc: "Bring the parts of a cluster together again by itself after a network partition.",
 	},
 	{
-		Path: "cluster.autoclean", Type: TypeDuration, Default: "24h", Word: "infinity",
+		Path: "cluster.autoclean", Effect: discoveryEffect, Type: TypeDuration, Default: "24h", Word: "infinity",
 		Doc: "A member that has been down for this long is removed from the cluster.",
 	},
 	{
@@ -109,40 +113,40 @@ var clusterKeys = []Key{
 		Doc: "A member not heard of for this long, directly or through another one, counts as down. Shorter finds failures sooner and takes a short stall for one.",
 	},
 	{
-		Path: "cluster.static.seeds", Type: TypeNodeNames, Default: "[]",
+		Path: "cluster.static.seeds", Effect: discoveryEffect, Type: TypeNodeNames, Default: "[]",
 		Doc: "Names of the nodes to form a cluster with, for static.",
 	},
-	{Path: "cluster.mcast.addr", Type: TypeAddr, Default: "239.192.0.1", Doc: "Multicast group."},
-	{Path: "cluster.mcast.ports", Type: TypeInts, Default: "[4369, 4370]", Min: 1, Max: 65535, Doc: "UDP ports; the first one that is free is used, all are asked."},
-	{Path: "cluster.mcast.iface", Type: TypeAddr, Default: "0.0.0.0", Doc: "Address of the interface to use; 0.0.0.0 leaves it to the system."},
-	{Path: "cluster.mcast.ttl", Type: TypeInt, Default: "255", Min: 0, Max: 255, Doc: "How many routers a datagram may pass."},
-	{Path: "cluster.mcast.loop", Type: TypeBool, Default: "true", Doc: "Let other nodes on this machine hear us."},
-	{Path: "cluster.mcast.sndbuf", Type: TypeSize, Default: "16KB", Doc: "Send buffer of the socket."},
-	{Path: "cluster.mcast.recbuf", Type: TypeSize, Default: "16KB", Doc: "Receive buffer of the socket."},
+	{Effect: discoveryEffect, Path: "cluster.mcast.addr", Type: TypeAddr, Default: "239.192.0.1", Doc: "Multicast group."},
+	{Effect: discoveryEffect, Path: "cluster.mcast.ports", Type: TypeInts, Default: "[4369, 4370]", Min: 1, Max: 65535, Doc: "UDP ports; the first one that is free is used, all are asked."},
+	{Effect: discoveryEffect, Path: "cluster.mcast.iface", Type: TypeAddr, Default: "0.0.0.0", Doc: "Address of the interface to use; 0.0.0.0 leaves it to the system."},
+	{Effect: discoveryEffect, Path: "cluster.mcast.ttl", Type: TypeInt, Default: "255", Min: 0, Max: 255, Doc: "How many routers a datagram may pass."},
+	{Effect: discoveryEffect, Path: "cluster.mcast.loop", Type: TypeBool, Default: "true", Doc: "Let other nodes on this machine hear us."},
+	{Effect: discoveryEffect, Path: "cluster.mcast.sndbuf", Type: TypeSize, Default: "16KB", Doc: "Send buffer of the socket."},
+	{Effect: discoveryEffect, Path: "cluster.mcast.recbuf", Type: TypeSize, Default: "16KB", Doc: "Receive buffer of the socket."},
 	{Path: "cluster.mcast.buffer", Type: TypeSize, Default: "32KB", Effect: NoEffect, Doc: "Buffer of Erlang's driver."},
 
-	{Path: "cluster.dns.name", Type: TypeString, Default: "localhost", Doc: "Name to look up."},
+	{Effect: discoveryEffect, Path: "cluster.dns.name", Type: TypeString, Default: "localhost", Doc: "Name to look up."},
 	{
-		Path: "cluster.dns.record_type", Type: TypeEnum, Default: "a", Allowed: []string{"a", "aaaa", "srv"}, Aliases: []string{"cluster.dns.type"},
+		Effect: discoveryEffect, Path: "cluster.dns.record_type", Type: TypeEnum, Default: "a", Allowed: []string{"a", "aaaa", "srv"}, Aliases: []string{"cluster.dns.type"},
 		Doc: "Record to look up. With a and aaaa, the host in node.name must be an address of that family.",
 	},
-	{Path: "cluster.dns.app", Type: TypeString, Doc: "Short name of the other nodes. Empty: that of this node."},
+	{Effect: discoveryEffect, Path: "cluster.dns.app", Type: TypeString, Doc: "Short name of the other nodes. Empty: that of this node."},
 
-	{Path: "cluster.etcd.server", Type: TypeStrings, Default: "[]", Doc: "URLs of the etcd servers."},
-	{Path: "cluster.etcd.prefix", Type: TypeString, Default: "emqxcl", Doc: "What the names of the keys in etcd begin with."},
-	{Path: "cluster.etcd.node_ttl", Type: TypeDuration, Default: "1m", Min: second, Max: 24 * hour, Doc: "How long an entry outlives its node."},
-	{Path: "cluster.etcd.ssl_options.enable", Type: TypeBool, Default: "false", Aliases: []string{"cluster.etcd.ssl.enable"}, Doc: "Speak TLS with etcd, also where the URL does not say https."},
-	{Path: "cluster.etcd.ssl_options.cacertfile", Type: TypePath, Aliases: []string{"cluster.etcd.ssl.cacertfile"}, Doc: "Authorities that etcd's certificate is checked against. Empty: the system's."},
-	{Path: "cluster.etcd.ssl_options.certfile", Type: TypePath, Aliases: []string{"cluster.etcd.ssl.certfile"}, Doc: "Own certificate."},
-	{Path: "cluster.etcd.ssl_options.keyfile", Type: TypePath, Aliases: []string{"cluster.etcd.ssl.keyfile"}, Doc: "Key of the own certificate."},
-	{Path: "cluster.etcd.ssl_options.verify", Type: TypeEnum, Default: "verify_peer", Allowed: []string{"verify_peer", "verify_none"}, Aliases: []string{"cluster.etcd.ssl.verify"}, Doc: "Whether etcd's certificate is checked."},
+	{Effect: discoveryEffect, Path: "cluster.etcd.server", Type: TypeStrings, Default: "[]", Doc: "URLs of the etcd servers."},
+	{Effect: discoveryEffect, Path: "cluster.etcd.prefix", Type: TypeString, Default: "emqxcl", Doc: "What the names of the keys in etcd begin with."},
+	{Effect: discoveryEffect, Path: "cluster.etcd.node_ttl", Type: TypeDuration, Default: "1m", Min: second, Max: 24 * hour, Doc: "How long an entry outlives its node."},
+	{Effect: discoveryEffect, Path: "cluster.etcd.ssl_options.enable", Type: TypeBool, Default: "false", Aliases: []string{"cluster.etcd.ssl.enable"}, Doc: "Speak TLS with etcd, also where the URL does not say https."},
+	{Effect: discoveryEffect, Path: "cluster.etcd.ssl_options.cacertfile", Type: TypePath, Aliases: []string{"cluster.etcd.ssl.cacertfile"}, Doc: "Authorities that etcd's certificate is checked against. Empty: the system's."},
+	{Effect: discoveryEffect, Path: "cluster.etcd.ssl_options.certfile", Type: TypePath, Aliases: []string{"cluster.etcd.ssl.certfile"}, Doc: "Own certificate."},
+	{Effect: discoveryEffect, Path: "cluster.etcd.ssl_options.keyfile", Type: TypePath, Aliases: []string{"cluster.etcd.ssl.keyfile"}, Doc: "Key of the own certificate."},
+	{Effect: discoveryEffect, Path: "cluster.etcd.ssl_options.verify", Type: TypeEnum, Default: "verify_peer", Allowed: []string{"verify_peer", "verify_none"}, Aliases: []string{"cluster.etcd.ssl.verify"}, Doc: "Whether etcd's certificate is checked."},
 
-	{Path: "cluster.k8s.apiserver", Type: TypeString, Default: "https://kubernetes.default.svc:443", Doc: "URL of the Kubernetes API."},
-	{Path: "cluster.k8s.service_name", Type: TypeString, Default: "ermine", Doc: "Service whose endpoints are the nodes."},
-	{Path: "cluster.k8s.address_type", Type: TypeEnum, Default: "ip", Allowed: []string{"ip", "dns", "hostname"}, Doc: "What the host of a node's name is made of."},
-	{Path: "cluster.k8s.namespace", Type: TypeString, Default: "default", Doc: "Namespace of the service."},
-	{Path: "cluster.k8s.suffix", Type: TypeString, Default: "pod.local", Doc: "End of the host names, for dns and hostname."},
-	{Path: "cluster.k8s.app_name", Type: TypeString, Doc: "Short name of the other nodes. Empty: that of this node."},
+	{Effect: discoveryEffect, Path: "cluster.k8s.apiserver", Type: TypeString, Default: "https://kubernetes.default.svc:443", Doc: "URL of the Kubernetes API."},
+	{Effect: discoveryEffect, Path: "cluster.k8s.service_name", Type: TypeString, Default: "ermine", Doc: "Service whose endpoints are the nodes."},
+	{Effect: discoveryEffect, Path: "cluster.k8s.address_type", Type: TypeEnum, Default: "ip", Allowed: []string{"ip", "dns", "hostname"}, Doc: "What the host of a node's name is made of."},
+	{Effect: discoveryEffect, Path: "cluster.k8s.namespace", Type: TypeString, Default: "default", Doc: "Namespace of the service."},
+	{Effect: discoveryEffect, Path: "cluster.k8s.suffix", Type: TypeString, Default: "pod.local", Doc: "End of the host names, for dns and hostname."},
+	{Effect: discoveryEffect, Path: "cluster.k8s.app_name", Type: TypeString, Doc: "Short name of the other nodes. Empty: that of this node."},
 
 	{Path: "cluster.prevent_overlapping_partitions", Type: TypeAny, Effect: NoEffect, Doc: "Erlang VM."},
 	{Path: "cluster.quic_lb_mode", Type: TypeAny, Effect: Reserved, Doc: "QUIC."},
