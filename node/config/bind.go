@@ -214,8 +214,7 @@ func mergeList(base, over *hocon.Value) (*hocon.Value, *hocon.Error) {
 	}
 	merged, err := hocon.Merge(&hocon.Value{Kind: hocon.Array, Pos: base.Pos, Dialect: base.Dialect, Items: items}, over)
 	if err != nil {
-		var e *hocon.Error
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*hocon.Error](err); ok {
 			return nil, e
 		}
 		return nil, &hocon.Error{Pos: over.Pos, Msg: err.Error()}

@@ -211,8 +211,7 @@ func (l *loader) checkFiles() {
 			return
 		}
 		if _, err := os.Stat(file); err != nil {
-			var pe *os.PathError
-			if errors.As(err, &pe) {
+			if pe, ok := errors.AsType[*os.PathError](err); ok {
 				err = pe.Err
 			}
 			l.problem(s, "", "file %s: %s", filepath.Clean(file), err)

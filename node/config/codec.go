@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -67,11 +68,8 @@ type codec struct {
 // Decode reads a file into v, a tree with a *setting at each leaf.
 func (c *codec) Decode(text []byte, v map[string]any) error {
 	doc, err := hocon.Parse(c.name, text, c.options)
-	if err != nil {
-		c.syntax, _ = err.(hocon.ErrorList)
-		if c.syntax == nil {
-			return err
-		}
+	if err != nil && !errors.As(err, &c.syntax) {
+		return err
 	}
 	c.doc = doc
 	c.binder.tree(doc.Root)

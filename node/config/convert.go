@@ -276,8 +276,7 @@ func listItems(v *hocon.Value) ([]*hocon.Value, *fault) {
 	case hocon.Array, hocon.Object:
 		items, err := v.List()
 		if err != nil {
-			var e *hocon.Error
-			if errors.As(err, &e) {
+			if e, ok := errors.AsType[*hocon.Error](err); ok {
 				return nil, &fault{msg: e.Msg, pos: e.Pos}
 			}
 			return nil, &fault{msg: err.Error()}

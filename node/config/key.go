@@ -56,8 +56,9 @@ func (e Effect) String() string {
 		return "without effect"
 	case Reserved:
 		return "not in this release"
+	default:
+		return "works"
 	}
-	return "works"
 }
 
 // Key describes one key of the configuration. The zero value of each field

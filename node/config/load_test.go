@@ -244,9 +244,22 @@ func TestNodeNames(t *testing.T) {
 		name string
 		ok   bool
 	}{
-		{"ermine@127.0.0.1", true}, {"e-1_x@10.0.0.1", true}, {"e@host.example.org", true}, {"e@::1", true}, {"e@s1.emqx.io", true},
-		{"ermine", false}, {"@10.0.0.1", false}, {"e@", false}, {"e@host", false}, {"e@localhost", false}, {"e@a@b.c", false},
-		{"é@10.0.0.1", false}, {"e e@10.0.0.1", false}, {"e@a..b", false}, {"e@.b", false}, {"e.x@10.0.0.1", false},
+		{"ermine@127.0.0.1", true},
+		{"e-1_x@10.0.0.1", true},
+		{"e@host.example.org", true},
+		{"e@::1", true},
+		{"e@s1.emqx.io", true},
+		{"ermine", false},
+		{"@10.0.0.1", false},
+		{"e@", false},
+		{"e@host", false},
+		{"e@localhost", false},
+		{"e@a@b.c", false},
+		{"é@10.0.0.1", false},
+		{"e e@10.0.0.1", false},
+		{"e@a..b", false},
+		{"e@.b", false},
+		{"e.x@10.0.0.1", false},
 		{"e@" + strings.Repeat("a.", 130) + "b", false},
 	} {
 		if err := checkNodeName(tt.name); (err == nil) != tt.ok {
@@ -257,8 +270,12 @@ func TestNodeNames(t *testing.T) {
 
 func TestBinds(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
-		{"1883", "0.0.0.0:1883"}, {":1883", "0.0.0.0:1883"}, {"10.0.0.1:1883", "10.0.0.1:1883"},
-		{"[::1]:1883", "[::1]:1883"}, {"::1:1883", "[::1]:1883"}, {"[::]:0", "[::]:0"},
+		{"1883", "0.0.0.0:1883"},
+		{":1883", "0.0.0.0:1883"},
+		{"10.0.0.1:1883", "10.0.0.1:1883"},
+		{"[::1]:1883", "[::1]:1883"},
+		{"::1:1883", "[::1]:1883"},
+		{"[::]:0", "[::]:0"},
 	} {
 		if got, err := toBind(tt.text); err != nil || got.String() != tt.want {
 			t.Errorf("%q is %v, %v, want %s", tt.text, got, err, tt.want)
@@ -273,8 +290,13 @@ func TestBinds(t *testing.T) {
 		a, b string
 		same bool
 	}{
-		{"0.0.0.0:1", "127.0.0.1:1", true}, {"[::]:1", "127.0.0.1:1", true}, {"[::]:1", "0.0.0.0:1", true},
-		{"0.0.0.0:1", "[::1]:1", false}, {"127.0.0.1:1", "127.0.0.2:1", false}, {"0.0.0.0:1", "0.0.0.0:2", false}, {"0.0.0.0:0", "0.0.0.0:0", false},
+		{"0.0.0.0:1", "127.0.0.1:1", true},
+		{"[::]:1", "127.0.0.1:1", true},
+		{"[::]:1", "0.0.0.0:1", true},
+		{"0.0.0.0:1", "[::1]:1", false},
+		{"127.0.0.1:1", "127.0.0.2:1", false},
+		{"0.0.0.0:1", "0.0.0.0:2", false},
+		{"0.0.0.0:0", "0.0.0.0:0", false},
 	} {
 		a, b := netip.MustParseAddrPort(tt.a), netip.MustParseAddrPort(tt.b)
 		if sameSocket(a, b) != tt.same || sameSocket(b, a) != tt.same {

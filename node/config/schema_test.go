@@ -78,8 +78,8 @@ func TestFields(t *testing.T) {
 	fields := map[string]string{"broker.shared_subscription_group.$name.strategy": "string"}
 	var walk func(t reflect.Type, path string, only func(tag string) bool)
 	walk = func(t reflect.Type, path string, only func(string) bool) {
-		for i := range t.NumField() {
-			f := t.Field(i)
+		for f := range t.Fields() {
+			f := f
 			tag := f.Tag.Get("conf")
 			if tag == "-" || tag == "" || only != nil && !only(tag) {
 				continue

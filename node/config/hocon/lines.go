@@ -2,6 +2,7 @@ package hocon
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -19,7 +20,7 @@ var (
 
 // Detect tells the dialect of a file's text; the package comment has the rule.
 func Detect(text string) Dialect {
-	any := false
+	keys := false
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		switch {
@@ -30,7 +31,7 @@ func Detect(text string) Dialect {
 			hoconInclude.MatchString(line), hoconKeyBrace.MatchString(line):
 			return HOCON
 		}
-		any = true
+		keys = true
 		if linesInclude.MatchString(line) {
 			continue
 		}
@@ -41,7 +42,7 @@ func Detect(text string) Dialect {
 			return HOCON
 		}
 	}
-	if !any {
+	if !keys {
 		return HOCON
 	}
 	return Lines
@@ -78,14 +79,8 @@ func (p *parser) lineFile(into *Value) {
 			p.fail(at, "nested deeper than %d", p.opt.MaxDepth)
 			continue
 		}
-		for _, name := range path {
-			if name == "" {
-				p.fail(at, "the key %q has an empty part", key)
-				path = nil
-				break
-			}
-		}
-		if path == nil {
+		if slices.Contains(path, "") {
+			p.fail(at, "the key %q has an empty part", key)
 			continue
 		}
 		valueAt := at + strings.IndexByte(line, '=') + 1

@@ -185,8 +185,7 @@ func (l *loader) include(pos Pos, name string, into *Value, path []string) {
 
 // plain leaves out the operation and path of a file error.
 func plain(err error) string {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
 		return pe.Err.Error()
 	}
 	return err.Error()

@@ -52,8 +52,7 @@ func concat(pos Pos, parts []part) (*Value, *Error) {
 }
 
 func asError(pos Pos, err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return &Error{Pos: pos, Msg: err.Error()}
@@ -88,6 +87,7 @@ func (r *resolver) value(v *Value) *Value {
 		v.Items = items
 	case pending:
 		return r.pending(v)
+	default:
 	}
 	return v
 }

@@ -183,10 +183,10 @@ func (v *Value) remove(name string) {
 
 // Wrap puts v under a path of objects: Wrap(v, "a", "b") is {a {b v}}.
 func Wrap(v *Value, path ...string) *Value {
-	for i := len(path) - 1; i >= 0; i-- {
+	for _, name := range slices.Backward(path) {
 		o := NewObject(v.Pos)
 		o.Dialect = v.Dialect
-		o.Set(path[i], v.Pos, v)
+		o.Set(name, v.Pos, v)
 		v = o
 	}
 	return v
