@@ -327,7 +327,7 @@ func (s *State) Orphans() []Orphan {
 		}
 	}
 	s.queue.each(func(w *waiting) {
-		if w.sub.Group != "" && w.qos > 0 {
+		if w.sub.Group != "" {
 			found = append(found, Orphan{w.msg, w.sub})
 		}
 	})
