@@ -63,7 +63,9 @@ const (
 const maxDirectRules = 12
 
 // sized is a source that is a list of rules in memory.
-type sized interface{ size(c *Client, t ActionType) int }
+type sized interface {
+	size(c *Client, t ActionType) int
+}
 
 // generation changes whenever an earlier decision may be wrong. Its parts only
 // grow, so their sum does too.

@@ -2,6 +2,9 @@ package listener
 
 import (
 	"io"
+	"net"
+	"runtime"
+	"syscall"
 	"testing"
 )
 
@@ -119,4 +122,77 @@ func BenchmarkScan(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/packet")
+}
+
+// BenchmarkIdleConnection is what a connection without traffic takes, with a
+// reader as small as can be; the clients are bare sockets.
+func BenchmarkIdleConnection(b *testing.B) {
+	const n = 4000
+	conf := testConfig(TCP)
+	conf.TCPOptions.Backlog = n
+	var l *Listener
+	var used uint64
+	for b.Loop() {
+		l = start(b, conf, func(c *Conn) error {
+			var buf [64]byte
+			for {
+				if _, err := c.Read(buf[:]); err != nil {
+					return err
+				}
+			}
+		})
+		before := memory()
+		addr := l.Address()
+		tcpAddr, err := net.ResolveTCPAddr("tcp", addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		sa := &syscall.SockaddrInet4{Port: tcpAddr.Port}
+		copy(sa.Addr[:], tcpAddr.IP.To4())
+		var fds []int
+		for range n {
+			fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			fds = append(fds, fd)
+			if err := syscall.Connect(fd, sa); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := syscall.Write(fd, connectPacket); err != nil {
+				b.Fatal(err)
+			}
+		}
+		bytesIn := func() (total uint64) {
+			l.eachConn(func(c *Conn) { total += c.BytesIn() })
+			return total
+		}
+		eventually(b, "all have sent", func() bool { return bytesIn() == uint64(n*len(connectPacket)) })
+		used += (memory() - before) / n
+		for _, fd := range fds {
+			_ = syscall.Close(fd)
+		}
+		l.Close(nil)
+	}
+	b.ReportMetric(float64(used)/float64(b.N), "B/conn")
+}
+
+func memory() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+// BenchmarkRawWrite is the system call of BenchmarkAppendFlush alone.
+func BenchmarkRawWrite(b *testing.B) {
+	c, peer, _ := pair(b, testConfig(TCP), discard)
+	go func() { _, _ = io.Copy(io.Discard, onlyReader{peer}) }()
+	packet := publishPacket(128)
+	for b.Loop() {
+		if _, err := c.sock.tc.Write(packet); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -410,9 +411,17 @@ func (l *Listener) acceptLoop(a *acceptor) {
 // the stream, no reset.
 func (l *Listener) admit(tc *net.TCPConn) {
 	l.accepted.Add(1)
-	peer := tc.RemoteAddr().(*net.TCPAddr).AddrPort()
-	var refusal error
+	var (
+		peer    netip.AddrPort
+		refusal error
+	)
+	addr, ok := tc.RemoteAddr().(*net.TCPAddr)
+	if ok {
+		peer = addr.AddrPort()
+	}
 	switch n := l.current.Add(1); {
+	case !ok:
+		refusal = net.ErrClosed // the peer is gone already
 	case !l.rules.allows(peer.Addr()):
 		refusal = ErrAccessDenied
 	case l.conf.MaxConnections > 0 && n > int64(l.conf.MaxConnections):
@@ -573,7 +582,7 @@ func (l *Listener) handshake(s *sock) (*tls.Conn, error) {
 	l.mu.Lock()
 	certs := l.certs
 	l.mu.Unlock()
-	conn := tls.Server(s, certs.config())
+	conn := tls.Server(s, certs.server)
 	if err := conn.HandshakeContext(context.Background()); err != nil {
 		return nil, fmt.Errorf("%w: %w", errTLSHandshake, err)
 	}

@@ -129,6 +129,7 @@ type certStore struct {
 	files []string
 	log   *slog.Logger
 
+	server  *tls.Config // what connections are given; one, since it holds the keys of session tickets
 	current atomic.Pointer[tls.Config]
 	checked atomic.Int64 // since epoch, when the files were last looked at
 
@@ -161,23 +162,22 @@ func newCertStore(opts SSLOptions, certDir string, log *slog.Logger) (*certStore
 	}
 	s.current.Store(conf)
 	s.checked.Store(int64(time.Since(epoch)))
+	s.server = &tls.Config{
+		MinVersion:         tls.VersionTLS12, // GetConfigForClient decides
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.latest(), nil },
+	}
 	return s, nil
 }
 
-// config is the configuration for a listener's connections. It stays valid: each
-// handshake asks for the current certificates itself.
-func (s *certStore) config() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12, // GetConfigForClient decides
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			now := int64(time.Since(epoch))
-			last := s.checked.Load()
-			if now-last > int64(certCheckInterval) && s.checked.CompareAndSwap(last, now) {
-				s.refresh()
-			}
-			return s.current.Load(), nil
-		},
+// latest is the configuration for a handshake that begins now. It looks at the
+// files from time to time.
+func (s *certStore) latest() *tls.Config {
+	now := int64(time.Since(epoch))
+	last := s.checked.Load()
+	if now-last > int64(certCheckInterval) && s.checked.CompareAndSwap(last, now) {
+		s.refresh()
 	}
+	return s.current.Load()
 }
 
 // refresh reads the files again if they have changed, and reports whether it now

@@ -305,6 +305,26 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 	expectEOF(t, peer)
 }
 
+func TestTLSSessionsResume(t *testing.T) {
+	conf := testConfig(SSL)
+	conf.CertDir = t.TempDir()
+	l := start(t, conf, func(c *Conn) error {
+		if _, err := c.Write([]byte{0xd0, 0}); err != nil {
+			return err
+		}
+		return discard(c)
+	})
+	client := &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	for _, want := range []bool{false, true} {
+		conn := dialTLS(t, l, client)
+		expect(t, conn, []byte{0xd0, 0}) // the ticket comes before it
+		if got := conn.ConnectionState().DidResume; got != want {
+			t.Errorf("resumed: %t, want %t", got, want)
+		}
+		conn.Close()
+	}
+}
+
 func TestTLSVersions(t *testing.T) {
 	conf := testConfig(SSL)
 	conf.CertDir = t.TempDir()
