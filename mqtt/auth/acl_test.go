@@ -218,7 +218,7 @@ func TestEveryMistakeIsReported(t *testing.T) {
 		t.Fatal("accepted")
 	}
 	var lines []string
-	for _, line := range strings.Split(err.Error(), "\n") {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
 		lines = append(lines, strings.Join(strings.SplitN(line, ":", 4)[:3], ":"))
 	}
 	if got, want := strings.Join(lines, " "), "f:2:6 f:3:8 f:5:1 f:7:1"; got != want {

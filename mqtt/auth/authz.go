@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -174,10 +175,8 @@ func (a *Authorization) outcomes(c *Client, t ActionType) (possible Outcomes) {
 	if c.own != nil && add(c.own) {
 		return possible
 	}
-	for _, source := range a.chain {
-		if add(source) {
-			return possible
-		}
+	if slices.ContainsFunc(a.chain, add) {
+		return possible
 	}
 	return possible | Set(a.conf.NoMatch)
 }

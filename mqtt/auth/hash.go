@@ -81,7 +81,7 @@ func parseArgon(text string) (*passwordHash, error) {
 	h := &passwordHash{}
 	var end string
 	if n, err := fmt.Sscanf(parts[3]+"$", "m=%d,t=%d,p=%d%s", &h.memory, &h.time, &h.threads, &end); n != 4 || err != nil || end != "$" {
-		return nil, fmt.Errorf("%w: argon2id parameters %q, want m=...,t=...,p=...", ErrBadHash, parts[3])
+		return nil, fmt.Errorf("%w: argon2id parameters %q, want m=N,t=N,p=N", ErrBadHash, parts[3])
 	}
 	if h.memory < 8 || h.memory > maxArgonMemory || h.time < 1 || h.time > maxArgonTime || h.threads < 1 || h.threads > maxArgonThreads {
 		return nil, fmt.Errorf("%w: argon2id parameters %q out of range", ErrBadHash, parts[3])

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -40,15 +41,7 @@ type term struct {
 
 // isAtom reports whether t is the atom with one of these names.
 func (t *term) isAtom(names ...string) bool {
-	if t.kind != termAtom {
-		return false
-	}
-	for _, name := range names {
-		if t.text == name {
-			return true
-		}
-	}
-	return false
+	return t.kind == termAtom && slices.Contains(names, t.text)
 }
 
 // isTuple reports whether t is a tuple of n items that begins with one of these
@@ -260,16 +253,16 @@ func (r *termReader) integer() (int64, *SyntaxError) {
 
 // stringLiterals reads a string, or several in a row, which are one.
 func (r *termReader) stringLiterals() (string, *SyntaxError) {
-	text := ""
+	var text strings.Builder
 	for r.peek() == '"' {
 		part, err := r.quoted()
 		if err != nil {
 			return "", err
 		}
-		text += part
+		text.WriteString(part)
 		r.space()
 	}
-	return text, nil
+	return text.String(), nil
 }
 
 // binary reads <<"text">> or <<"text"/utf8>>.

@@ -138,8 +138,8 @@ func parseUsers(file, text string) (*userTable, error) {
 		number++
 		wrong := func(col int, format string, args ...any) {
 			if len(mistakes) < maxMistakes {
-				mistakes = append(mistakes, &SyntaxError{File: file, Line: number,
-					Col: utf8.RuneCountInString(line[:min(col, len(line))]) + 1, Msg: fmt.Sprintf(format, args...)})
+				col = utf8.RuneCountInString(line[:min(col, len(line))]) + 1
+				mistakes = append(mistakes, &SyntaxError{File: file, Line: number, Col: col, Msg: fmt.Sprintf(format, args...)})
 			}
 		}
 		l, ok, msg := splitUserLine(strings.TrimRight(line, "\n"))

@@ -394,7 +394,9 @@ func (l *Listener) acceptLoop(a *acceptor) {
 		// Out of file descriptors or memory, or a connection that is gone already:
 		// what waits in the backlog is worth another try.
 		l.acceptErrors.Add(1)
-		l.warn("accept failed, trying again", "err", err, "pause", pause)
+		if l.mayWarn() {
+			l.log.Warn("accept failed, trying again", "err", err, "pause", pause)
+		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
@@ -639,14 +641,11 @@ func (l *Listener) logEnd(c *Conn, reason error) {
 	}
 }
 
-// warn logs a warning, unless this listener has done so within warnInterval.
-func (l *Listener) warn(msg string, args ...any) {
+// mayWarn reports, at most once within warnInterval, that it is time for a warning.
+func (l *Listener) mayWarn() bool {
 	now := int64(time.Since(epoch))
 	last := l.lastWarn.Load()
-	if (last != 0 && now-last < int64(warnInterval)) || !l.lastWarn.CompareAndSwap(last, now) {
-		return
-	}
-	l.log.Warn(msg, args...)
+	return (last == 0 || now-last >= int64(warnInterval)) && l.lastWarn.CompareAndSwap(last, now)
 }
 
 var _ listeners.Listener = (*Listener)(nil)

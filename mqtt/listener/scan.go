@@ -28,9 +28,6 @@ const (
 const (
 	typeConnect = 1
 	typePublish = 3
-
-	// maxRemainingLength is the largest value of four length bytes.
-	maxRemainingLength = 268_435_455
 )
 
 // scan looks at p, the bytes that follow those of the last call. It returns the

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"errors"
 	"io"
 	"math"
 	"net"
@@ -113,7 +114,7 @@ func (s *sock) read(p []byte) (int, error) {
 		if err == nil {
 			return s.rn, s.rerr
 		}
-		if ne, ok := err.(net.Error); !ok || !ne.Timeout() {
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return 0, err
 		}
 		if err := s.expired(); err != nil {

@@ -136,14 +136,16 @@ func TestClientCertificates(t *testing.T) {
 				infos <- c.Info()
 				return discard(c)
 			})
-			conn := tls.Client(dial(t, l), &tls.Config{RootCAs: roots, ServerName: "127.0.0.1",
+			conn := tls.Client(dial(t, l), &tls.Config{
+				RootCAs: roots, ServerName: "127.0.0.1",
 				// Send it whatever the server asks for.
 				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 					if len(tt.certs) == 0 {
 						return &tls.Certificate{}, nil
 					}
 					return &tt.certs[0], nil
-				}})
+				},
+			})
 			err := conn.Handshake()
 			if !tt.ok {
 				if err == nil { // TLS 1.3 reports it with the first read

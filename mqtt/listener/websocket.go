@@ -109,7 +109,7 @@ func forwardedAddr(h http.Header, opts *WebSocketOptions, peer netip.Addr) (*net
 	}) {
 		return nil, false
 	}
-	for _, part := range strings.Split(h.Get(opts.ProxyAddressHeader), ",") {
+	for part := range strings.SplitSeq(h.Get(opts.ProxyAddressHeader), ",") {
 		addr, err := netip.ParseAddr(strings.Trim(strings.TrimSpace(part), "[]"))
 		if err != nil || addr.Unmap().IsLoopback() || addr.IsUnspecified() {
 			continue
