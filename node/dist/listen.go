@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime/debug"
 	"sync"
@@ -148,7 +149,7 @@ func (n *Network) refused(host string, res *handshake.Result, err error) {
 		n.log.Error("connection refused: the peer and this node have different cookies", "peer", peer, "host", host)
 	case errors.As(err, &flags):
 		n.log.Error("connection refused: the peer is too old", "peer", flags.Peer, "host", host, "err", err)
-	case errors.Is(err, handshake.ErrSimultaneous), errors.Is(err, handshake.ErrAlive), n.ctx.Err() != nil:
+	case errors.Is(err, handshake.ErrSimultaneous), errors.Is(err, handshake.ErrAlive), errors.Is(err, io.EOF), n.ctx.Err() != nil:
 		n.log.Debug("connection not continued", "peer", peer, "host", host, "err", err)
 	default:
 		n.log.Warn("connection refused", "peer", peer, "host", host, "err", fmt.Sprint(err))

@@ -72,6 +72,7 @@ func Start(opts Options) (*Network, error) {
 		hs: handshake.Config{
 			Name: opts.Name, Cookie: opts.Cookie, Creation: opts.Creation,
 			Flags: handshake.OwnFlags(opts.Hidden), Guard: &handshake.Guard{},
+			WideFrames: opts.TLS != nil,
 		},
 		ports: epmd.Client{Port: opts.EPMDPort},
 		peers: map[string]*peer{},
@@ -195,19 +196,18 @@ func (n *Network) register() error {
 	return nil
 }
 
-// Stop ends the node: its processes first, then the network. It waits for
-// both. Stopping twice is harmless.
+// Stop ends the node: first it becomes unreachable for new connections and
+// spawn requests, then its processes end, then its connections. It waits for
+// all of it. Stopping twice is harmless.
+//
+// Use it rather than the ergo node's own Stop, which panics when a process is
+// spawned while it waits for the last one to end.
 func (n *Network) Stop() {
+	n.shut()
+	n.wg.Wait()
 	if n.node != nil {
 		n.node.Stop()
 	}
-	n.closed()
-}
-
-// closed is what Stop and the end of ergo's network have in common.
-func (n *Network) closed() {
-	n.shut()
-	n.wg.Wait()
 	n.events.stop()
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"ermine/node/dist/epmd"
 	"ermine/node/dist/handshake"
+	"ermine/node/dist/proto"
 )
 
 // peer is what is known of a node, connected or not. Its fields belong to
@@ -414,8 +415,13 @@ func (n *Network) down(c *Conn, reason error) {
 	n.mu.Lock()
 	if p := n.peers[c.res.Peer]; p != nil && p.conn == c {
 		p.conn = nil
-		p.lastErr = fmt.Errorf("connection lost: %w", reason)
-		p.retryAt = time.Now().Add(n.opts.RetryMin)
+		if errors.Is(reason, proto.ErrTickTimeout) {
+			// The peer does not answer; whoever answers one of its calls now
+			// must not wait for an attempt to find that out again.
+			p.lastErr = fmt.Errorf("connection lost: %w", reason)
+			p.retryAt = time.Now().Add(n.opts.RetryMin)
+		}
+		n.forgetLocked(p)
 	}
 	n.mu.Unlock()
 	n.log.Info("node down", "peer", c.res.Peer, "reason", reason)

@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"errors"
 	"fmt"
 
 	"ergo.services/ergo/act"
@@ -32,10 +33,11 @@ func (w *watcher) HandleMessage(_ gen.PID, message any) error {
 }
 
 // Terminate is called by ergo. While the node runs nobody may end the watcher:
-// a new one takes its place and watches all that it watched.
-func (w *watcher) Terminate(error) {
+// a new one takes its place and watches all that it watched. Only the node's
+// end comes as a shutdown, and then nothing may be spawned.
+func (w *watcher) Terminate(reason error) {
 	n := w.net
-	if n.ctx.Err() != nil || !n.node.IsAlive() {
+	if n.ctx.Err() != nil || errors.Is(reason, gen.TerminateReasonShutdown) {
 		return
 	}
 	if err := n.startWatcher(); err != nil {

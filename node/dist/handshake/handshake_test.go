@@ -91,6 +91,18 @@ func TestHandshakeVersions(t *testing.T) {
 	}
 }
 
+func TestWideFrames(t *testing.T) {
+	a, b := config("a@h"), config("b@h")
+	a.WideFrames, b.WideFrames = true, true
+	if o := meet(t, a, b, StartOptions{}, AcceptOptions{}); o.aErr != nil || o.bErr != nil {
+		t.Errorf("a: %v, b: %v", o.aErr, o.bErr)
+	}
+	b.WideFrames = false
+	if o := meet(t, a, b, StartOptions{}, AcceptOptions{}); o.aErr == nil || o.bErr == nil {
+		t.Errorf("frames of different widths: a: %v, b: %v", o.aErr, o.bErr)
+	}
+}
+
 func TestHiddenAndVisible(t *testing.T) {
 	hidden := config("a@h")
 	hidden.Flags = OwnFlags(true)
@@ -349,7 +361,10 @@ func TestNothingBeyond(t *testing.T) {
 }
 
 func TestTooLong(t *testing.T) {
-	if _, err := readMessage(bytes.NewReader([]byte{0xff, 0xff, 'N'}), nil); !errors.Is(err, ErrTooLong) {
+	if _, err := readMessage(bytes.NewReader([]byte{0, 1, 0, 0, 'N'}), true, nil); !errors.Is(err, ErrTooLong) {
+		t.Errorf("64 KiB announced in four bytes: %v", err)
+	}
+	if _, err := readMessage(bytes.NewReader([]byte{0xff, 0xff, 'N'}), false, nil); !errors.Is(err, ErrTooLong) {
 		t.Errorf("64 KiB announced: %v", err)
 	}
 }
@@ -431,7 +446,7 @@ func FuzzAcceptor(f *testing.F) {
 		i := NewInitiator(cfg, "a@h", 0xdeadbeef, false, nil)
 		r := bytes.NewReader(b)
 		for {
-			msg, err := readMessage(r, nil)
+			msg, err := readMessage(r, false, nil)
 			if err != nil {
 				return
 			}

@@ -24,6 +24,10 @@ type Config struct {
 
 	// Guard, if set, is shared by all handshakes of a node.
 	Guard *Guard
+
+	// WideFrames makes the length before each message four bytes long in place
+	// of two, as inet_tls does.
+	WideFrames bool
 }
 
 // Result is what a successful handshake has found out.
@@ -348,8 +352,10 @@ func (a *Acceptor) sendChallenge() []byte {
 	if a.old && !oldPeer {
 		a.expect = tagComplement
 	}
+	// A peer that was given its name wants to see the flag of its request.
+	flags := a.cfg.Flags | a.peer&FlagNameMe
 	return challengeMessage{
-		old: oldPeer, flags: a.cfg.Flags, challenge: a.challenge,
+		old: oldPeer, flags: flags, challenge: a.challenge,
 		creation: a.cfg.Creation, name: a.cfg.Name,
 	}.append(nil)
 }

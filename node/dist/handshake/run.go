@@ -72,7 +72,7 @@ func Start(ctx context.Context, conn net.Conn, cfg Config, peer string, opts Sta
 	}
 	defer cfg.Guard.add(challenge)()
 	m := NewInitiator(cfg, peer, challenge, opts.OldName, opts.OnAlive)
-	err = drive(ctx, conn, m.Begin(), m)
+	err = drive(ctx, framed{conn, cfg.WideFrames}, m.Begin(), m)
 	if err != nil && m.expect == tagAck && closedByPeer(err) {
 		// An acceptor that finds the digest wrong says nothing but good-bye.
 		return nil, fmt.Errorf("handshake with %s: %w: it closed the connection on this node's proof", peer, ErrCookie)
@@ -104,7 +104,7 @@ func Accept(ctx context.Context, conn net.Conn, cfg Config, opts AcceptOptions) 
 	}
 	defer cfg.Guard.add(challenge)()
 	m := NewAcceptor(cfg, challenge, opts.Decide, opts.NewName)
-	if err := drive(ctx, conn, nil, m); err != nil {
+	if err := drive(ctx, framed{conn, cfg.WideFrames}, nil, m); err != nil {
 		if m.res.Peer == "" {
 			return nil, fmt.Errorf("handshake: %w", err)
 		}
@@ -117,7 +117,7 @@ type machine interface {
 	Step(msg []byte) (out [][]byte, done bool, err error)
 }
 
-func drive(ctx context.Context, conn net.Conn, first []byte, m machine) (err error) {
+func drive(ctx context.Context, conn framed, first []byte, m machine) (err error) {
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetDeadline(deadline); err != nil {
 		return err
@@ -132,17 +132,17 @@ func drive(ctx context.Context, conn net.Conn, first []byte, m machine) (err err
 		}
 	}()
 	if first != nil {
-		if err := writeMessages(conn, first); err != nil {
+		if err := conn.writeMessages(first); err != nil {
 			return err
 		}
 	}
 	buf := make([]byte, 0, 256)
 	for {
-		if buf, err = readMessage(conn, buf[:0]); err != nil {
+		if buf, err = readMessage(conn, conn.wide, buf[:0]); err != nil {
 			return err
 		}
 		out, done, stepErr := m.Step(buf)
-		if err := writeMessages(conn, out...); err != nil {
+		if err := conn.writeMessages(out...); err != nil {
 			return errors.Join(stepErr, err)
 		}
 		if stepErr != nil || done {
@@ -151,17 +151,30 @@ func drive(ctx context.Context, conn net.Conn, first []byte, m machine) (err err
 	}
 }
 
-// readMessage reads one message with its two-byte length, and nothing after it.
-func readMessage(r io.Reader, buf []byte) ([]byte, error) {
-	var head [2]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+// framed is a connection with messages on it.
+type framed struct {
+	net.Conn
+	wide bool // lengths of four bytes
+}
+
+// readMessage reads one message with the length before it, and nothing after
+// it.
+func readMessage(r io.Reader, wide bool, buf []byte) ([]byte, error) {
+	head := make([]byte, 2, 4)
+	if wide {
+		head = head[:4]
+	}
+	if _, err := io.ReadFull(r, head); err != nil {
 		return nil, err
 	}
-	size := int(binary.BigEndian.Uint16(head[:]))
+	size := uint32(binary.BigEndian.Uint16(head))
+	if wide {
+		size = binary.BigEndian.Uint32(head)
+	}
 	if size > maxMessage {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLong, size)
 	}
-	if size > cap(buf) {
+	if int(size) > cap(buf) {
 		buf = make([]byte, size)
 	}
 	buf = buf[:size]
@@ -171,16 +184,19 @@ func readMessage(r io.Reader, buf []byte) ([]byte, error) {
 	return buf, nil
 }
 
-func writeMessages(w io.Writer, msgs ...[]byte) error {
+func (f framed) writeMessages(msgs ...[]byte) error {
 	if len(msgs) == 0 {
 		return nil
 	}
 	var buf []byte
 	for _, msg := range msgs {
+		if f.wide {
+			buf = append(buf, 0, 0)
+		}
 		buf = binary.BigEndian.AppendUint16(buf, uint16(len(msg)))
 		buf = append(buf, msg...)
 	}
-	_, err := w.Write(buf)
+	_, err := f.Write(buf)
 	return err
 }
 

@@ -21,7 +21,8 @@ const (
 	DefaultMaxMessage = 256 << 20
 	DefaultMaxQueue   = 8 << 20
 
-	// hardQueue times MaxQueue is where a connection is given up.
+	// A connection is given up when more than hardQueue times MaxQueue plus
+	// MaxMessage wait that must not be lost.
 	hardQueue = 4
 )
 
@@ -227,8 +228,8 @@ func (c *Conn) TrySend(sig Signal) error {
 
 // Push queues a signal that must not be lost, such as an exit, a monitor or an
 // answer. It never blocks and is never refused while the connection lives; when
-// such signals fill the queue four times over, the connection ends with
-// ErrOverflow.
+// more of them wait than four times MaxQueue plus MaxMessage, the connection
+// ends with ErrOverflow.
 func (c *Conn) Push(sig Signal) error {
 	p, err := c.prepare(sig)
 	if err != nil {
@@ -300,7 +301,7 @@ func (c *Conn) enqueue(p *packet) error {
 		err = ErrClosed
 	case !p.must && c.queued >= c.cfg.MaxQueue:
 		err = ErrBusy
-	case p.must && c.must >= hardQueue*c.cfg.MaxQueue:
+	case p.must && c.must >= hardQueue*c.cfg.MaxQueue+c.cfg.MaxMessage:
 		err = ErrOverflow
 		c.endLocked(err)
 	}
