@@ -66,7 +66,7 @@ func (c *connection) refuse(err error) {
 // admit decides about a CONNECT: it establishes who the client is, asks
 // whether it may connect, and opens its session. The error, a *wire.ReasonError
 // inside, refuses it.
-func (c *connection) admit(ctx context.Context, r *request) error {
+func (c *connection) admit(r *request) error {
 	pk := &r.packet
 	z := c.zone
 	props := &pk.Properties
@@ -82,7 +82,7 @@ func (c *connection) admit(ctx context.Context, r *request) error {
 	}
 	c.client = client
 
-	ctx, cancel := context.WithTimeout(ctx, c.hook.conf.OpenTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.hook.conf.OpenTimeout)
 	defer cancel()
 	if err := c.authenticate(ctx, pk); err != nil {
 		return err

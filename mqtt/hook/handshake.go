@@ -20,7 +20,6 @@ import (
 // goes on without it.
 type handshake struct {
 	*connection
-	ctx    context.Context
 	id     string // mochi's name for the client: unique, so that it takes nothing over
 	unread []byte // of the CONNECT
 	err    error  // why the client was refused
@@ -29,7 +28,7 @@ type handshake struct {
 
 // open performs the handshake. After it has returned nil, the session is open
 // and CONNACK has been sent.
-func (c *connection) open(ctx context.Context, listenerID string, serial uint64) error {
+func (c *connection) open(listenerID string, serial uint64) error {
 	first, body, err := c.readPacket() // a CONNECT: the listener lets nothing else pass first
 	if err != nil {
 		return err
@@ -41,7 +40,7 @@ func (c *connection) open(ctx context.Context, listenerID string, serial uint64)
 	}
 	c.bridge = wire.ClearBridgeBit(body)
 	packet := append(wire.AppendHeader(make([]byte, 0, 5+len(body)), first, len(body)), body...)
-	hs := &handshake{connection: c, ctx: ctx, id: strconv.FormatUint(serial, 36), unread: packet}
+	hs := &handshake{connection: c, id: strconv.FormatUint(serial, 36), unread: packet}
 	err = c.hook.mochi.EstablishConnection(listenerID, hs)
 	switch {
 	case hs.err != nil:
@@ -138,7 +137,7 @@ func (h *handshakes) OnPacketRead(cl *mochi.Client, pk packets.Packet) (packets.
 // mochi is told to send nothing.
 func (h *handshakes) OnConnect(cl *mochi.Client, _ packets.Packet) error {
 	hs := handshakeOf(cl)
-	if hs.err = hs.admit(hs.ctx, hs.request); hs.err != nil {
+	if hs.err = hs.admit(hs.request); hs.err != nil {
 		hs.refuse(hs.err)
 	}
 	return hs.err

@@ -67,12 +67,12 @@ func (h *Hook) Establish(listenerID string, nc net.Conn) error {
 	serial := h.serial.Add(1)
 	c := &connection{hook: h, conn: conn, stripe: uint32(serial), zone: h.zone(conn.Info().Listener.Zone)} //nolint:gosec // any number serves
 	conn.SetFinish(c.finish)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	err := c.open(ctx, listenerID, serial)
+	err := c.open(listenerID, serial)
 	if err == nil {
 		stop := c.watchExpiry()
-		err = c.serve(ctx)
+		// No context of its own: whatever blocks has its own bound, and the end of
+		// the connection shows in Read and in the session's errors.
+		err = c.serve(context.Background())
 		stop()
 	}
 	var re *wire.ReasonError
