@@ -279,9 +279,56 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 		t.Error("OnWritable twice for one congestion")
 	default:
 	}
-	// The next flush must not meet the deadline of the writer goroutine.
-	send(t, c, packet)
-	expect(t, peer, packet)
+}
+
+// The writer goroutine leaves no deadline behind: a flush long after it must work.
+func TestNoWriteDeadlineIsLeftBehind(t *testing.T) {
+	conf := testConfig(TCP)
+	conf.TCPOptions.SendTimeout = 200 * time.Millisecond
+	c, peer, _ := pair(t, conf, discard)
+	packet := publishPacket(1 << 20)
+	received := make(chan error, 1)
+	go func() {
+		_, err := io.CopyN(io.Discard, peer, int64(8*len(packet)))
+		received <- err
+	}()
+	for range 8 { // more than fits the socket: the rest is the writer's
+		if err := c.AppendBytes(packet); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Flush()
+	if err := await(t, received, "the output"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the writer has ended", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return !c.busy
+	})
+	<-time.After(conf.TCPOptions.SendTimeout) // what is tested is that this changes nothing
+	send(t, c, publishPacket(1))
+	expect(t, peer, publishPacket(1))
+	if err := c.CloseReason(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Once reads have been stopped no deadline makes them wait again.
+func TestStoppedReadsStayStopped(t *testing.T) {
+	got := make(chan error, 1)
+	conf := testConfig(TCP)
+	conf.IdleTimeout = 2 * time.Hour
+	pair(t, conf, func(c *Conn) error {
+		c.sock.stopReads()
+		_ = c.SetDeadline(time.Now().Add(time.Hour)) // before the deadline for CONNECT
+		_, err := c.sock.read(make([]byte, 1))
+		got <- err
+		return err
+	})
+	if err := await(t, got, "the read"); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestHardLimitAborts(t *testing.T) {

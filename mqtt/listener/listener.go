@@ -51,6 +51,7 @@ type Listener struct {
 	upgrader *websocket.Upgrader
 	log      *slog.Logger
 
+	enabled      atomic.Bool
 	connRate     sharedBucket
 	current      atomic.Int64
 	accepted     atomic.Uint64
@@ -98,6 +99,7 @@ func New(conf Config, log *slog.Logger) (*Listener, error) {
 		shutdowns: make(map[string]uint64),
 		closed:    make(chan struct{}),
 	}
+	l.enabled.Store(conf.Enable)
 	l.opts = &connOptions{
 		high:          conf.TCPOptions.HighWatermark,
 		low:           conf.TCPOptions.HighWatermark / 2,
@@ -145,7 +147,7 @@ func (l *Listener) Address() string {
 // anything is served; connections wait in the backlog until Serve. mochi's logger
 // is not used: the listener has one.
 func (l *Listener) Init(*slog.Logger) error {
-	if !l.conf.Enable {
+	if !l.enabled.Load() {
 		return fmt.Errorf("%w: %s", ErrDisabled, l.ID())
 	}
 	l.mu.Lock()
@@ -353,7 +355,7 @@ func (l *Listener) Status() Status {
 		Type:          l.conf.Type,
 		Acceptors:     l.conf.Acceptors,
 		ProxyProtocol: l.conf.ProxyProtocol,
-		Enable:        l.conf.Enable,
+		Enable:        l.enabled.Load(),
 		Running:       l.accepting,
 		CurrentConns:  int(l.current.Load()),
 		MaxConns:      l.conf.MaxConnections,

@@ -185,7 +185,20 @@ func TestSet(t *testing.T) {
 	if err := set.Stop(t.Context(), "tcp:alpha"); err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{set.Start("tcp:none"), set.Stop(t.Context(), "x"), set.Restart(t.Context(), "")} {
+	for _, step := range []struct {
+		enable bool
+		want   string
+	}{{true, "tcp:alpha true true; "}, {true, "tcp:alpha true true; "}, {false, "tcp:alpha false false; "}, {false, "tcp:alpha false false; "}} {
+		if err := set.Enable(t.Context(), "tcp:alpha", step.enable); err != nil {
+			t.Fatal(err)
+		}
+		if got := running(); !strings.HasPrefix(got, step.want) {
+			t.Errorf("enable %t: %s", step.enable, got)
+		}
+	}
+	for _, err := range []error{
+		set.Start("tcp:none"), set.Stop(t.Context(), "x"), set.Restart(t.Context(), ""), set.Enable(t.Context(), "ssl:x", true),
+	} {
 		if !errors.Is(err, ErrNotFound) {
 			t.Errorf("got %v", err)
 		}

@@ -51,7 +51,7 @@ func (s *Set) Listen() error {
 	var errs []error
 	var opened []*Listener
 	for _, l := range s.All() {
-		if !l.conf.Enable {
+		if !l.enabled.Load() {
 			continue
 		}
 		if err := l.Init(nil); err != nil {
@@ -145,6 +145,26 @@ func (s *Set) Restart(ctx context.Context, id string) error {
 		return err
 	}
 	return l.Restart(ctx)
+}
+
+// Enable switches the listener with this id on or off, until the node restarts:
+// its configuration says what it is then. Switched on it is started, switched off it
+// is stopped, see Stop; it may be so already.
+func (s *Set) Enable(ctx context.Context, id string, enable bool) error {
+	l, err := s.Get(id)
+	if err != nil {
+		return err
+	}
+	if enable {
+		err = l.Start()
+	} else {
+		err = l.Stop(ctx)
+	}
+	if err != nil && !errors.Is(err, ErrAlreadyRunning) && !errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	l.enabled.Store(enable)
+	return nil
 }
 
 // Drain stops accepting on all listeners. The connections stay.
