@@ -26,6 +26,7 @@ type Config struct {
 	Logger  *slog.Logger
 	Metrics *metrics.Set     // one is made when nil
 	Now     func() time.Time // time.Now when nil
+	Wheel   *kernel.Wheel    // of all timers, closed by Stop; one is made when nil
 	Node    string           // the node's name, for $SYS
 	Version string
 
@@ -74,7 +75,10 @@ func New(cfg Config) *Broker {
 	}
 	b := &Broker{cfg: cfg, metrics: cfg.Metrics}
 	b.system = kernel.NewSystem(kernel.Config{Logger: cfg.Logger, Intensity: cfg.Intensity, Period: cfg.Period})
-	b.wheel = kernel.NewWheel(kernel.WheelConfig{})
+	b.wheel = cfg.Wheel
+	if b.wheel == nil {
+		b.wheel = kernel.NewWheel(kernel.WheelConfig{})
+	}
 	b.router = router.New(router.Config{
 		Logger: cfg.Logger, Metrics: cfg.Metrics, Shards: cfg.Shards,
 		Strategy: cfg.Strategy, InitialSticky: cfg.InitialSticky, Reannounce: b.reannounce,

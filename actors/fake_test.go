@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ermine/actors"
+	"ermine/actors/kernel"
 	"ermine/actors/message"
 	"ermine/actors/router"
 	"ermine/actors/session"
@@ -193,7 +194,11 @@ func (c *client) offline(b *actors.Broker) {
 	c.t.Helper()
 	eventually(c.t, c.id+" offline", func() bool {
 		s, err := b.Session(c.id)
-		return err != nil || !s.Online()
+		if err != nil {
+			return true
+		}
+		in, err := s.Inspect(c.t.Context()) // whatever came before has been handled
+		return err == nil && !in.Connected
 	})
 }
 
@@ -229,4 +234,35 @@ func (c *client) payloads() []string {
 		out = append(out, fmt.Sprintf("%s", p.Msg.Payload))
 	}
 	return out
+}
+
+// testClock is a clock that stands still until it is told to move, and then
+// moves a broker's timers along.
+type testClock struct {
+	mu    sync.Mutex
+	at    time.Time
+	wheel *kernel.Wheel
+}
+
+// withClock gives a broker a clock of the test's.
+func withClock(c *actors.Config) *testClock {
+	k := &testClock{at: time.Unix(1_700_000_000, 0)}
+	k.wheel = kernel.NewManualWheel(k.at, 100*time.Millisecond)
+	c.Now, c.Wheel = k.now, k.wheel
+	return k
+}
+
+func (c *testClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *testClock) advance(d time.Duration) {
+	for ; d > 0; d -= time.Second {
+		c.mu.Lock()
+		c.at = c.at.Add(min(d, time.Second))
+		c.mu.Unlock()
+		c.wheel.Advance(min(d, time.Second))
+	}
 }
