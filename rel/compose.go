@@ -49,12 +49,14 @@ func brokerConfig(cfg *config.Config, log *slog.Logger, m *metrics.Set) actors.C
 }
 
 // mqttConfig is the part of the configuration that concerns the wire.
-func mqttConfig(cfg *config.Config, log *slog.Logger, m *metrics.Set, b hook.Broker, access hook.Access) mqtt.Config {
+func mqttConfig(cfg *config.Config, log *slog.Logger, m *metrics.Set, b hook.Broker, a *access) mqtt.Config {
 	out := mqtt.Config{
 		Logger: log,
 		Hook: hook.Config{
-			Logger: log, Metrics: m, Open: hook.OpenWith(b), Access: access, OpenTimeout: openTimeout,
-			Zones: map[string]*hook.Zone{hook.DefaultZoneName: zone(cfg.Mqtt)},
+			Logger: log, Metrics: m, Open: hook.OpenWith(b), OpenTimeout: openTimeout,
+			Authentication: a.authentication, Authorization: a.authorization,
+			DenyDisconnect: cfg.Authorization.DenyAction == "disconnect",
+			Zones:          map[string]*hook.Zone{hook.DefaultZoneName: zone(cfg.Mqtt)},
 		},
 	}
 	for name, z := range cfg.Zones {

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"ermine/node/ctl"
+)
+
+// exitError carries an exit status; what went wrong has been said.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// run runs the invocation and returns its exit status.
+func (p *program) run() int {
+	root := &cobra.Command{
+		Use:           "node",
+		Short:         product + " is an MQTT broker whose nodes are Erlang nodes",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_ = cmd.Help()
+			return errSilent
+		},
+	}
+	root.SetArgs(p.args)
+	root.SetIn(p.in)
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.PersistentFlags().StringVarP(&p.confFile, "config", "c", "", "configuration file (or ERMINE_CONF; otherwise etc/node.conf of the release)")
+	add := func(use, short string, hidden bool, run func(ctx context.Context) error) {
+		root.AddCommand(&cobra.Command{
+			Use: use, Short: short, Args: cobra.NoArgs, Hidden: hidden,
+			RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context()) },
+		})
+	}
+	add("start", "start the node in the background and wait until it serves", false, p.start)
+	add("stop", "stop the node in order and wait until it is gone", false, p.stop)
+	add("restart", "stop the node, if it runs, and start it", false, p.restart)
+	add("foreground", "run the node here, without a command line", false, p.foreground)
+	add("console", "run the node here, with a command line", false, p.console)
+	add("daemon", "run the node for start", true, p.daemon)
+	add("attach", "command line of the running node", false, p.attach)
+	add("remote_console", "command line of the running node", false, p.attach)
+	add("ping", "tell whether the node answers", false, p.ping)
+	add("pid", "print the node's process id", false, p.pid)
+	add("status", "tell whether the node has started", false, func(ctx context.Context) error { return p.ctl(ctx, []string{"status"}) })
+	add("version", "print the version", false, func(context.Context) error {
+		_, err := fmt.Fprintln(p.out, version)
+		return err
+	})
+	for _, name := range []string{"check_config", "check_conf"} {
+		add(name, "check the configuration without opening a port", name == "check_conf", p.checkConfig)
+	}
+	root.AddCommand(&cobra.Command{
+		Use: "ctl <command>", Short: "run a command on the running node; without one, list them", DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error { return p.ctl(cmd.Context(), args) },
+	}, &cobra.Command{
+		Use: "eval '<command line>'", Short: "run a command line on the running node", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			words, err := ctl.SplitLine(args[0])
+			if err != nil {
+				return err
+			}
+			return p.ctl(cmd.Context(), words)
+		},
+	})
+	switch err := root.Execute(); {
+	case err == nil:
+		return 0
+	case errors.Is(err, errSilent):
+		return 1
+	default:
+		var status exitError
+		if errors.As(err, &status) {
+			return int(status)
+		}
+		fmt.Fprintln(p.err, err)
+		return 1
+	}
+}
+
+// interruptible ends with the first SIGINT or SIGTERM.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+}
+
+// ctl runs a command on the running node.
+func (p *program) ctl(ctx context.Context, args []string) error {
+	s, err := p.load(false)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := interruptible(ctx)
+	defer cancel()
+	return p.command(ctx, s, args)
+}
+
+func (p *program) command(ctx context.Context, s *settings, args []string) error {
+	status, err := ctl.Run(ctx, s.node.socket(), args, false, p.out)
+	switch {
+	case errors.Is(err, ctl.ErrNoNode):
+		return p.notResponding(s)
+	case err != nil:
+		return fmt.Errorf("node %s: %w", s.Node.Name, err)
+	case status != 0:
+		return exitError(status)
+	}
+	return nil
+}
+
+func (p *program) ping(ctx context.Context) error { return p.ctl(ctx, []string{"ping"}) }
+
+func (p *program) pid(context.Context) error {
+	s, err := p.load(false)
+	if err != nil {
+		return err
+	}
+	pid, _, ok, err := s.node.holder()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return p.notResponding(s)
+	}
+	_, err = fmt.Fprintln(p.out, pid)
+	return err
+}
+
+func (p *program) checkConfig(context.Context) error {
+	s, err := p.load(true)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(check(s)...); err != nil {
+		return err
+	}
+	for _, line := range s.report.Lines() {
+		fmt.Fprintln(p.out, line)
+	}
+	from := "the default configuration"
+	if s.file != "" {
+		from = s.file
+	}
+	_, err = fmt.Fprintf(p.out, "%s is ok\n", from)
+	return err
+}
+
+// attach is a command line for the running node.
+func (p *program) attach(ctx context.Context) error {
+	s, err := p.load(false)
+	if err != nil {
+		return err
+	}
+	if status, err := ctl.Run(ctx, s.node.socket(), []string{"ping"}, false, io.Discard); err != nil || status != 0 {
+		return p.notResponding(s)
+	}
+	return p.prompt(s.Node.Name, func(words []string, out io.Writer) error {
+		ctx, cancel := interruptible(ctx)
+		defer cancel()
+		_, err := ctl.Run(ctx, s.node.socket(), words, false, out)
+		return err
+	})
+}
+
+// prompt reads command lines until `exit` or the end of the input, and runs
+// them. The command lines' own failures do not end it.
+func (p *program) prompt(name string, run func(words []string, out io.Writer) error) error {
+	text := name + "> "
+	read, out, restore := p.lineReader(text)
+	defer restore()
+	for {
+		line, err := read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read command line: %w", err)
+		}
+		words, err := ctl.SplitLine(line)
+		switch {
+		case err != nil:
+			fmt.Fprintln(out, err)
+		case len(words) == 0:
+		case words[0] == "exit" || words[0] == "quit" || words[0] == "q()." || words[0] == "quit()":
+			return nil
+		default:
+			if words[0] == "ctl" {
+				words = words[1:]
+			}
+			if err := run(words, out); err != nil {
+				if errors.Is(err, ctl.ErrNoNode) {
+					return fmt.Errorf("node %s: %w", name, err)
+				}
+				fmt.Fprintln(out, err)
+			}
+		}
+	}
+}
+
+// lineReader reads lines, with editing and a history if the input is a terminal.
+func (p *program) lineReader(prompt string) (read func() (string, error), out io.Writer, restore func()) {
+	file, ok := p.in.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) { //nolint:gosec // a descriptor
+		lines := bufio.NewReader(p.in)
+		return func() (string, error) {
+			line, err := lines.ReadString('\n')
+			if line != "" {
+				err = nil
+			}
+			return strings.TrimSpace(line), err
+		}, p.out, func() {}
+	}
+	fd := int(file.Fd()) //nolint:gosec // a descriptor
+	t := term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{file, p.out}, prompt)
+	read = func() (string, error) {
+		// Raw only while a line is edited, so that Ctrl-C reaches a command.
+		old, err := term.MakeRaw(fd)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = term.Restore(fd, old) }()
+		return t.ReadLine()
+	}
+	return read, p.out, func() {}
+}
