@@ -27,7 +27,7 @@ const patience = 20 * time.Second
 // start runs a server on the real broker, with one TCP listener on loopback.
 func start(t testing.TB) (*mqtt.Server, *actors.Broker, string) {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	b := actors.New(actors.Config{Logger: log, Node: "test@127.0.0.1"})
 	if err := b.Start(); err != nil {
 		t.Fatal(err)

@@ -106,8 +106,7 @@ func (c *connection) admit(r *request) error {
 		ReceiveMaximum: props.ReceiveMaximum, Clean: pk.Connect.Clean,
 	})
 	if err != nil {
-		var re *wire.ReasonError
-		if !errors.As(err, &re) {
+		if _, ok := errors.AsType[*wire.ReasonError](err); !ok {
 			c.hook.log.Warn("session not opened", "client_id", client.ID, "err", err)
 		}
 		return fmt.Errorf("%w: open session: %w", ErrRefused, err)

@@ -269,8 +269,11 @@ func TestEnableAuthn(t *testing.T) {
 		code   byte
 		asked  int
 	}{
-		{"true", "", 5, 1}, {"true", "u", 5, 1}, {"false", "u", 0, 0},
-		{"quick_deny_anonymous", "", 5, 0}, {"quick_deny_anonymous", "u", 5, 1},
+		{"true", "", 5, 1},
+		{"true", "u", 5, 1},
+		{"false", "u", 0, 0},
+		{"quick_deny_anonymous", "", 5, 0},
+		{"quick_deny_anonymous", "u", 5, 1},
 	} {
 		w := newWorld(t, func(w *world, l *listener.Config) {
 			l.EnableAuthn = tc.enable

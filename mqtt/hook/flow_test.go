@@ -86,8 +86,10 @@ func TestPublish(t *testing.T) {
 			name: "utf-8 payload, strict", version: 5,
 			configure: func(w *world, _ *listener.Config) { w.zone.Strict = true },
 			packet:    publishPacket(5, 0x30, "a", 0, "01 01", "é"),
-			want: message.Message{Topic: "a", Payload: []byte("é"),
-				Props: &message.Properties{HasFormat: true, PayloadFormat: 1}},
+			want: message.Message{
+				Topic: "a", Payload: []byte("é"),
+				Props: &message.Properties{HasFormat: true, PayloadFormat: 1},
+			},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -50,7 +50,7 @@ func newWorld(t testing.TB, configure ...func(w *world, l *listener.Config)) *wo
 		f(w, &lc)
 	}
 	h, err := hook.New(hook.Config{
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: w.metrics, Open: w.broker.open,
+		Logger: slog.New(slog.DiscardHandler), Metrics: w.metrics, Open: w.broker.open,
 		Authentication: auth.NewAuthentication(true, w.access),
 		Authorization:  auth.NewAuthorization(auth.DefaultAuthorizationConfig(), w.access),
 		DenyDisconnect: w.access.disconnect,
@@ -59,7 +59,7 @@ func newWorld(t testing.TB, configure ...func(w *world, l *listener.Config)) *wo
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.set, err = listener.NewSet([]listener.Config{lc}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	w.set, err = listener.NewSet([]listener.Config{lc}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

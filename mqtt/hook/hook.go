@@ -147,8 +147,7 @@ func (c *connection) lastWord(err error) string {
 	if reason := c.conn.CloseReason(); reason != nil {
 		return listener.ReasonText(reason)
 	}
-	var re *wire.ReasonError
-	if errors.As(err, &re) {
+	if re, ok := errors.AsType[*wire.ReasonError](err); ok {
 		return endWord(re.Code)
 	}
 	word := listener.ReasonText(err)
