@@ -47,7 +47,7 @@ type connection struct {
 	bye       wire.Disconnect // what the client's DISCONNECT said
 	bytesIn   uint64          // bytes read that have been counted
 	head      [5]byte
-	small     [8]byte
+	small     [4]byte
 
 	// phase changes under the lock of the output buffer, where also everything is
 	// appended: so nothing gets in front of CONNACK or behind DISCONNECT.
@@ -68,20 +68,30 @@ const (
 // returns errDisconnected for a client that has said good-bye, a
 // *wire.ReasonError for one that has broken the rules, else why reading ended.
 func (c *connection) serve(ctx context.Context) error {
-	c.spoke = true
 	c.conn.SetBeforeRead(c.idle)
 	c.conn.SetOnWritable(c.session.Writable)
+	c.speaks() // the deadline was that for CONNECT
 	c.session.Attach()
 	for {
 		first, body, err := c.readPacket()
 		if err != nil {
 			return err
 		}
-		c.spoke = true
+		if !c.spoke {
+			c.speaks()
+		}
 		if err := c.dispatch(ctx, first, body); err != nil {
 			return err
 		}
 	}
+}
+
+// speaks notes that a packet has come. There is no deadline until the
+// connection waits again: however long the packet takes to be dispatched, that
+// is not the client's silence.
+func (c *connection) speaks() {
+	c.spoke = true
+	_ = c.conn.SetReadDeadline(time.Time{}) // fails only where the socket is closed
 }
 
 // idle runs before the connection's goroutine waits for input: whatever has
@@ -92,8 +102,6 @@ func (c *connection) idle() {
 		c.spoke = false
 		if c.alive > 0 {
 			_ = c.conn.SetReadDeadline(time.Now().Add(c.alive)) // fails only where the socket is closed
-		} else {
-			_ = c.conn.SetReadDeadline(time.Time{})
 		}
 	}
 	c.countInput()
@@ -109,9 +117,9 @@ func (c *connection) countInput() {
 	}
 }
 
-// readPacket returns the first byte of the next packet and its body, which for
-// packets of some size is a buffer of its own, and for small ones is valid
-// until the next call. The listener hands out whole packets within the size
+// readPacket returns the first byte of the next packet and its body: a buffer
+// of its own where the decoder keeps parts of it, else valid until the next
+// call. The listener hands out whole packets within the size
 // limit only, so that the declared length is there.
 func (c *connection) readPacket() (first byte, body []byte, err error) {
 	if err := c.read(c.head[:2]); err != nil {
@@ -128,9 +136,14 @@ func (c *connection) readPacket() (first byte, body []byte, err error) {
 		n |= int(c.head[i+1]&0x7f) << (7 * i)
 	}
 	first = c.head[0]
-	if n <= len(c.small) && first>>4 != wire.TypePublish {
-		body = c.small[:n]
-	} else {
+	switch first >> 4 {
+	case wire.TypePuback, wire.TypePubrec, wire.TypePubrel, wire.TypePubcomp, wire.TypePingreq:
+		if n <= len(c.small) {
+			body = c.small[:n]
+			break
+		}
+		fallthrough
+	default:
 		body = make([]byte, n)
 	}
 	return first, body, c.read(body)

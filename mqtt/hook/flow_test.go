@@ -589,6 +589,47 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
+// TestSlowDispatch: the time that a packet takes is not the client's silence,
+// nor is that of its CONNECT.
+func TestSlowDispatch(t *testing.T) {
+	w := newWorld(t, func(w *world, l *listener.Config) {
+		w.zone.KeepAliveMultiplier = 1
+		l.IdleTimeout = 300 * time.Millisecond
+	})
+	w.broker.onOpen = func(s *fakeSession) {
+		<-time.After(500 * time.Millisecond) // longer than the deadline for CONNECT
+		s.onPublish = func() { <-time.After(1200 * time.Millisecond) }
+	}
+	c := w.dial()
+	c.send(connectPacket{version: 5, id: "c", clean: true, alive: 1}.bytes())
+	if p := c.packet(); p[0] != 0x20 {
+		t.Fatalf("got %x", p)
+	}
+	c.send(publishPacket(5, 0x32, "a", 1, "", ""))
+	c.expect("40 02 0001")
+	c.send(unhex("c0 00"))
+	c.expect("d0 00")
+}
+
+// TestAnswerTooLarge: a SUBACK that is larger than what the client takes ends
+// the connection [MQTT-3.1.2-24].
+func TestAnswerTooLarge(t *testing.T) {
+	w := newWorld(t)
+	c := w.dial()
+	c.send(connectPacket{version: 5, id: "c", clean: true, props: "27 00000018"}.bytes()) // 24 bytes
+	c.packet()
+	var filters []any
+	for range 19 {
+		filters = append(filters, "a", 0)
+	}
+	c.send(subscribePacket(5, 1, "", filters...)) // SUBACK: 5 bytes and one for each
+	if p := c.packet(); len(p) != 24 || p[0] != 0x90 {
+		t.Fatalf("got %x", p)
+	}
+	c.send(subscribePacket(5, 1, "", append(filters, "a", 0)...))
+	c.expectDisconnect(wire.PacketTooLarge)
+}
+
 // TestKeepAliveForms: the numbers that mochi's own deadline gets wrong.
 func TestKeepAliveForms(t *testing.T) {
 	w := newWorld(t, func(_ *world, l *listener.Config) { l.IdleTimeout = time.Second })

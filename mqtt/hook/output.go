@@ -138,9 +138,11 @@ func (c *connection) append(kind byte, fn func(b []byte) []byte) {
 
 // appendIn appends what fn does, one control packet or nothing, and counts it.
 // Where the connection must be in a phase other than opening, and is not,
-// nothing is appended. It reports whether something was.
+// nothing is appended. A packet that the client would not take is not sent;
+// since it cannot do without, it is disconnected [MQTT-3.1.2-24]. appendIn
+// reports whether something was appended.
 func (c *connection) appendIn(phase uint32, kind byte, fn func(b []byte) []byte) bool {
-	size := 0
+	size, tooLarge := 0, false
 	err := c.conn.Append(func(b []byte) []byte {
 		if phase != opening && c.phase.Load() != phase {
 			return b
@@ -148,9 +150,15 @@ func (c *connection) appendIn(phase uint32, kind byte, fn func(b []byte) []byte)
 		before := len(b)
 		b = fn(b)
 		size = len(b) - before
+		if tooLarge = !c.fits(size); tooLarge {
+			return b[:before]
+		}
 		return b
 	})
-	if err != nil || size == 0 {
+	if tooLarge && err == nil && kind != wire.TypeDisconnect {
+		c.Disconnect(wire.PacketTooLarge)
+	}
+	if err != nil || size == 0 || tooLarge {
 		return false
 	}
 	m := c.hook.metrics
