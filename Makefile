@@ -28,6 +28,8 @@ BENCHSTAT := $(GO) run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c
 
 # Flags for the load generator; `make bench BENCHFLAGS=-h` tells them.
 BENCHFLAGS ?=
+# The same for the distribution's part of it.
+DISTFLAGS ?=
 # For the Go benchmarks: which, how often, and the git revision to compare with.
 BENCH ?= .
 COUNT ?= 6
@@ -92,8 +94,12 @@ bench-deps: ## install the brokers that the benchmarks compare with
 	@.ci/deps bench
 
 .PHONY: bench
-bench: bench-deps build ## load Ermine and mosquitto in turn and print the ratios
+bench: bench-deps build bench-dist ## load Ermine and others in turn and print the ratios
 	$(GO) run ./tests/bench $(BENCHFLAGS)
+
+.PHONY: bench-dist
+bench-dist: bench-deps ## messages and calls between Ermine nodes and between Erlang nodes
+	$(GO) run ./tests/bench/dist $(DISTFLAGS)
 
 .PHONY: bench-go
 bench-go: ## the Go micro-benchmarks
