@@ -30,6 +30,9 @@ type output struct {
 	sequence uint64
 	packets  uint64 // in buf
 	answers  bool   // buf holds the answer to a tick
+
+	// Room in the queue to give back when buf is written.
+	room, mustRoom int
 }
 
 // write is the writer goroutine: it sends what is queued, ticks when there is
@@ -108,11 +111,13 @@ func (o *output) tick() error {
 // send writes packets in order and gives their room in the queue back.
 func (o *output) send(taken []*packet) error {
 	for i, p := range taken {
-		size, must := len(p.buf), p.must
 		err := o.packet(p)
+		o.room += len(p.buf)
+		if p.must {
+			o.mustRoom += len(p.buf)
+		}
 		p.release()
 		taken[i] = nil
-		o.c.returnRoom(size, must)
 		if err != nil {
 			for _, rest := range taken[i+1:] {
 				rest.release()
@@ -123,13 +128,12 @@ func (o *output) send(taken []*packet) error {
 	return o.flush()
 }
 
-// returnRoom takes size bytes off the queue and lets a waiting Send look.
-func (c *Conn) returnRoom(size int, must bool) {
+// returnRoom takes bytes that were written off the queue, must of them those
+// of signals that are never refused, and lets a waiting Send look.
+func (c *Conn) returnRoom(size, must int) {
 	c.mu.Lock()
 	c.queued = max(0, c.queued-size)
-	if must {
-		c.must = max(0, c.must-size)
-	}
+	c.must = max(0, c.must-must)
 	wakeUp := c.waiting > 0 && c.queued < c.cfg.MaxQueue
 	c.mu.Unlock()
 	if wakeUp {
@@ -210,6 +214,10 @@ func (o *output) flush() error {
 	o.answers = false
 	c.messagesOut.Add(o.packets)
 	o.packets = 0
+	if o.room > 0 {
+		c.returnRoom(o.room, o.mustRoom)
+		o.room, o.mustRoom = 0, 0
+	}
 	if cap(o.buf) > 4*(batchSize+fragmentSize) {
 		o.buf = make([]byte, 0, batchSize+fragmentSize)
 	}
