@@ -107,7 +107,8 @@ type Result struct {
 	// measured part.
 	Delivered int64
 	Elapsed   time.Duration
-	// Latencies are sorted; empty unless the load was paced.
+	// Latencies are sorted; empty unless the load was paced. A subscriber keeps
+	// its first million.
 	Latencies []time.Duration
 	// Sent and Received count the whole run, the warm-up and the end included;
 	// Received counts every delivery. Lost, Duplicates and Reordered are
@@ -172,7 +173,7 @@ func (r *run) connect(ctx context.Context, addrs []string) error {
 			sequences: make([]Sequence, s.Publishers),
 		}
 		if s.Rate > 0 {
-			sub.latencies = make([]time.Duration, 0, int(s.Duration.Seconds()+1)*s.Rate)
+			sub.latencies = make([]time.Duration, 0, min(int(s.Duration.Seconds()+1)*s.Rate, maxLatencies))
 		}
 		r.subscribers = append(r.subscribers, sub)
 		if err := c.subscribe(s.filter(i), s.QoS); err != nil {

@@ -24,6 +24,9 @@ type subscriber struct {
 	latencies []time.Duration
 }
 
+// maxLatencies bounds what a long run remembers; the first of it are kept.
+const maxLatencies = 1 << 20
+
 // touched gathers the deliveries of one read, by publisher, so that each
 // publisher is told once.
 type touched struct {
@@ -92,7 +95,7 @@ func (s *subscriber) consume(out []byte, seen *touched) ([]byte, error) {
 				return out, fmt.Errorf("%w: message of an unknown publisher %d", ErrMalformed, from)
 			}
 			s.sequences[from].See(binary.BigEndian.Uint64(payload[offSequence:]))
-			if timing {
+			if timing && len(s.latencies) < maxLatencies {
 				s.latencies = append(s.latencies, time.Duration(now-int64(binary.BigEndian.Uint64(payload[offSent:]))))
 			}
 			seen.add(from)
