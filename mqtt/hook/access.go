@@ -88,11 +88,9 @@ func (c *connection) authorize(ctx context.Context, a auth.Action, topic string)
 }
 
 // watchExpiry ends the connection when the client's credentials expire, if
-// they do. The function returned must be called when it has ended before.
-func (c *connection) watchExpiry() (stop func()) {
-	if c.until.IsZero() {
-		return func() {}
+// they do.
+func (c *connection) watchExpiry() {
+	if !c.until.IsZero() {
+		c.expires = time.AfterFunc(c.until.Sub(c.hook.now()), func() { c.Disconnect(wire.NotAuthorized) })
 	}
-	t := time.AfterFunc(c.until.Sub(c.hook.now()), func() { c.Disconnect(wire.NotAuthorized) })
-	return func() { t.Stop() }
 }

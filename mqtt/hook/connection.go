@@ -27,7 +27,8 @@ type connection struct {
 	session Session // nil until opened
 	client  *session.Client
 	auth    *auth.Client
-	until   time.Time // when the client's credentials expire; zero is never
+	until   time.Time   // when the client's credentials expire; zero is never
+	expires *time.Timer // ends the connection then
 	zone    *Zone
 	mount   string        // the mountpoint, expanded; empty is none
 	alive   time.Duration // how long the client may be silent; 0 is for ever
@@ -67,7 +68,11 @@ const (
 // serve reads packets and dispatches them until the connection ends. It
 // returns errDisconnected for a client that has said good-bye, a
 // *wire.ReasonError for one that has broken the rules, else why reading ended.
-func (c *connection) serve(ctx context.Context) error {
+//
+// What is dispatched gets no context to be cancelled: whatever blocks has its
+// own bound, and the end of the connection shows in Read and in the session's
+// errors.
+func (c *connection) serve() error {
 	c.conn.SetBeforeRead(c.idle)
 	c.conn.SetOnWritable(c.session.Writable)
 	c.speaks() // the deadline was that for CONNECT
@@ -80,7 +85,7 @@ func (c *connection) serve(ctx context.Context) error {
 		if !c.spoke {
 			c.speaks()
 		}
-		if err := c.dispatch(ctx, first, body); err != nil {
+		if err := c.dispatch(context.Background(), first, body); err != nil {
 			return err
 		}
 	}
@@ -122,7 +127,8 @@ func (c *connection) countInput() {
 // call. The listener hands out whole packets within the size
 // limit only, so that the declared length is there.
 func (c *connection) readPacket() (first byte, body []byte, err error) {
-	if err := c.read(c.head[:2]); err != nil {
+	// A Read never returns less of a whole packet than there is room for.
+	if _, err := c.conn.Read(c.head[:2]); err != nil {
 		return 0, nil, err
 	}
 	n := int(c.head[1] & 0x7f)
@@ -130,34 +136,31 @@ func (c *connection) readPacket() (first byte, body []byte, err error) {
 		if i == 4 {
 			return 0, nil, listener.ErrMalformedPacket
 		}
-		if err := c.read(c.head[i+1 : i+2]); err != nil {
+		if _, err := c.conn.Read(c.head[i+1 : i+2]); err != nil {
 			return 0, nil, err
 		}
 		n |= int(c.head[i+1]&0x7f) << (7 * i)
 	}
-	first = c.head[0]
-	switch first >> 4 {
-	case wire.TypePuback, wire.TypePubrec, wire.TypePubrel, wire.TypePubcomp, wire.TypePingreq:
-		if n <= len(c.small) {
-			body = c.small[:n]
-			break
+	body = c.room(n)
+	for off := 0; off < n; {
+		m, err := c.conn.Read(body[off:])
+		if err != nil {
+			return 0, nil, err
 		}
-		fallthrough
-	default:
-		body = make([]byte, n)
+		off += m
 	}
-	return first, body, c.read(body)
+	return c.head[0], body, nil
 }
 
-func (c *connection) read(p []byte) error {
-	for len(p) > 0 {
-		n, err := c.conn.Read(p)
-		if err != nil {
-			return err
+// room returns a buffer for the body of the packet whose first byte is in head.
+func (c *connection) room(n int) []byte {
+	switch c.head[0] >> 4 {
+	case wire.TypePuback, wire.TypePubrec, wire.TypePubrel, wire.TypePubcomp, wire.TypePingreq:
+		if n <= len(c.small) {
+			return c.small[:n]
 		}
-		p = p[n:]
 	}
-	return nil
+	return make([]byte, n)
 }
 
 // dispatch takes one packet.

@@ -1,7 +1,6 @@
 package hook
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,27 +58,39 @@ func New(conf Config) (*Hook, error) {
 // Establish serves one connection until it ends; it is the establish function
 // of the listeners (listener.Set.Serve). nc must be a *listener.Conn. The
 // error says why the connection ended; nil is a client that said good-bye.
+//
+// Its frame, like those of serve and readPacket, is part of what an idle
+// connection costs: a stack of 4 kB is enough as long as they are small.
 func (h *Hook) Establish(listenerID string, nc net.Conn) error {
+	c, err := h.handshake(listenerID, nc)
+	if err == nil {
+		err = c.serve()
+	}
+	return verdict(err)
+}
+
+// handshake makes a connection with an open session of nc.
+func (h *Hook) handshake(listenerID string, nc net.Conn) (*connection, error) {
 	conn, ok := nc.(*listener.Conn)
 	if !ok {
-		return fmt.Errorf("connection is a %T, not from package listener", nc)
+		return nil, fmt.Errorf("connection is a %T, not from package listener", nc)
 	}
 	serial := h.serial.Add(1)
 	c := &connection{hook: h, conn: conn, stripe: uint32(serial), zone: h.zone(conn.Info().Listener.Zone)} //nolint:gosec // any number serves
 	conn.SetFinish(c.finish)
-	err := c.open(listenerID, serial)
-	if err == nil {
-		stop := c.watchExpiry()
-		// No context of its own: whatever blocks has its own bound, and the end of
-		// the connection shows in Read and in the session's errors.
-		err = c.serve(context.Background())
-		stop()
+	if err := c.open(listenerID, serial); err != nil {
+		return nil, err
 	}
-	var re *wire.ReasonError
-	switch {
-	case errors.Is(err, errDisconnected):
+	c.watchExpiry()
+	return c, nil
+}
+
+// verdict is what the listener is told of the end of a connection.
+func verdict(err error) error {
+	if errors.Is(err, errDisconnected) {
 		return nil
-	case errors.As(err, &re): // for shutdown_count
+	}
+	if re, ok := errors.AsType[*wire.ReasonError](err); ok { // for shutdown_count
 		return fmt.Errorf("%w: %w", listener.Reason(endWord(re.Code)), err)
 	}
 	return err
@@ -97,6 +108,9 @@ func (h *Hook) zone(name string) *Zone {
 // session.
 func (c *connection) finish(err error) {
 	c.countInput()
+	if c.expires != nil {
+		c.expires.Stop()
+	}
 	code, text := c.lastCode(err)
 	if code != wire.Success {
 		c.sayGoodbye(code, text)
