@@ -2,7 +2,6 @@ package dist
 
 import (
 	"errors"
-	"fmt"
 
 	"ergo.services/ergo/gen"
 
@@ -40,20 +39,10 @@ func Exit(term any) error {
 
 // Error prints the start of the term.
 func (r *Reason) Error() string {
-	const limit = 256
-	switch t := r.Term.(type) {
-	case etf.Atom:
-		return string(t)
-	case []byte:
-		if len(t) > limit {
-			return fmt.Sprintf("exit with a binary of %d bytes", len(t))
-		}
+	if a, ok := r.Term.(etf.Atom); ok {
+		return string(a)
 	}
-	text := etf.Format(r.Term)
-	if len(text) > limit {
-		text = text[:limit] + "..."
-	}
-	return text
+	return etf.FormatLimit(r.Term, 256)
 }
 
 // ExitTerm is the inverse of Exit: the term that Erlang sees for an exit
@@ -69,7 +58,8 @@ func ExitTerm(err error) any {
 		return etf.Atom("shutdown")
 	case errors.Is(err, gen.TerminateReasonKill):
 		return etf.Atom("killed")
-	case errors.Is(err, gen.ErrProcessUnknown), errors.Is(err, gen.ErrProcessTerminated), errors.Is(err, gen.ErrNameUnknown):
+	case errors.Is(err, gen.ErrProcessUnknown), errors.Is(err, gen.ErrProcessTerminated),
+		errors.Is(err, gen.ErrNameUnknown), errors.Is(err, gen.ErrUnregistered):
 		return etf.Atom("noproc")
 	case errors.Is(err, gen.ErrNoConnection):
 		return etf.Atom("noconnection")

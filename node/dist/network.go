@@ -71,7 +71,7 @@ func Start(opts Options) (*Network, error) {
 		log:      opts.Logger,
 		hs: handshake.Config{
 			Name: opts.Name, Cookie: opts.Cookie, Creation: opts.Creation,
-			Flags: handshake.OwnFlags(opts.Hidden), Guard: &handshake.Guard{},
+			Flags: handshake.OwnFlags(!opts.Visible), Guard: &handshake.Guard{},
 			WideFrames: opts.TLS != nil,
 		},
 		ports: epmd.Client{Port: opts.EPMDPort},
@@ -106,7 +106,7 @@ func Start(opts Options) (*Network, error) {
 			return nil, err
 		}
 	}
-	n.log.Info("node started", "node", opts.Name, "listen", n.ListenAddr(), "hidden", opts.Hidden, "tls", opts.TLS != nil, "epmd", opts.EPMD)
+	n.log.Info("node started", "node", opts.Name, "listen", n.ListenAddr(), "hidden", !opts.Visible, "tls", opts.TLS != nil, "epmd", opts.EPMD)
 	return n, nil
 }
 
@@ -182,7 +182,7 @@ func (n *Network) register() error {
 	}
 	keeper, err := epmd.Keep(n.ctx, epmd.KeeperConfig{
 		Node: epmd.Node{
-			Name: short, Port: uint16(addr.Port), Hidden: n.opts.Hidden, Highest: 6, Lowest: 5,
+			Name: short, Port: uint16(addr.Port), Hidden: !n.opts.Visible, Highest: 6, Lowest: 5,
 		},
 		Host:      n.opts.ListenHost,
 		Port:      n.opts.EPMDPort,

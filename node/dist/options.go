@@ -28,10 +28,11 @@ type Options struct {
 	// logged.
 	Cookie string
 
-	// Hidden nodes are not part of the global namespace of Erlang nodes, which
-	// then expect no global_name_server here. Visible nodes must speak its
-	// protocol, or global:sync/0 on the Erlang side hangs.
-	Hidden bool
+	// Visible makes the node part of the global namespace of Erlang nodes,
+	// which then expect a process global_name_server here that speaks global's
+	// protocol: without it global:sync/0 on their side hangs. Otherwise the node
+	// is hidden.
+	Visible bool
 
 	// Creation tells this life of the node from others; 0 draws one.
 	Creation uint32

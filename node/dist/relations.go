@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"errors"
 	"sync"
 
 	"ergo.services/ergo/gen"
@@ -15,21 +16,22 @@ import (
 // waits and keeps their order that of the changes here.
 type relations struct {
 	mu     sync.Mutex
-	locals map[gen.PID]*local
+	locals map[any]*local    // by gen.PID, and by gen.Atom for monitors by name
 	conns  map[*Conn]*remote // those that have not ended
 }
 
-// local is what a local process is related to. The entry of the zero PID holds
-// the monitors of Go callers that are no processes.
+// local is what a local process, or a registered name, is related to; a name
+// only has watchers. The entry of the zero PID holds the monitors of Go callers
+// that are no processes.
 type local struct {
-	watchers map[watchKey]watch   // remote monitors of it
+	watchers map[watchKey]etf.Pid // remote monitors of it: who is told
 	links    map[etf.Pid]*link    // by remote process
 	monitors map[etf.Ref]*monitor // its monitors of remote processes
 }
 
 // remote is the same from a connection's side.
 type remote struct {
-	watchers map[etf.Ref]gen.PID
+	watchers map[etf.Ref]any // key of locals
 	links    map[linkKey]*link
 	monitors map[etf.Ref]*monitor
 }
@@ -37,12 +39,6 @@ type remote struct {
 type watchKey struct {
 	conn *Conn
 	ref  etf.Ref
-}
-
-// watch is a remote monitor: to is who is told, name set if it was by name.
-type watch struct {
-	to   etf.Pid
-	name etf.Atom
 }
 
 type linkKey struct {
@@ -72,18 +68,18 @@ type monitor struct {
 }
 
 func (r *relations) init() {
-	r.locals = map[gen.PID]*local{}
+	r.locals = map[any]*local{}
 	r.conns = map[*Conn]*remote{}
 }
 
 // local returns the entry of a process; fresh means that it was made now, and
 // that the caller has to call Network.arm when it has let go of the mutex.
-func (r *relations) local(pid gen.PID) (l *local, fresh bool) {
-	l = r.locals[pid]
+func (r *relations) local(key any) (l *local, fresh bool) {
+	l = r.locals[key]
 	if l == nil {
-		l = &local{watchers: map[watchKey]watch{}, links: map[etf.Pid]*link{}, monitors: map[etf.Ref]*monitor{}}
-		r.locals[pid] = l
-		fresh = pid != (gen.PID{})
+		l = &local{watchers: map[watchKey]etf.Pid{}, links: map[etf.Pid]*link{}, monitors: map[etf.Ref]*monitor{}}
+		r.locals[key] = l
+		fresh = key != any(gen.PID{})
 	}
 	return l, fresh
 }
@@ -92,46 +88,55 @@ func (r *relations) local(pid gen.PID) (l *local, fresh bool) {
 func (r *relations) remote(c *Conn) *remote {
 	rem := r.conns[c]
 	if rem == nil && c.live() {
-		rem = &remote{watchers: map[etf.Ref]gen.PID{}, links: map[linkKey]*link{}, monitors: map[etf.Ref]*monitor{}}
+		rem = &remote{watchers: map[etf.Ref]any{}, links: map[linkKey]*link{}, monitors: map[etf.Ref]*monitor{}}
 		r.conns[c] = rem
 	}
 	return rem
 }
 
-// arm makes the watcher watch a local process that got its first relation. A
-// process that is gone is dealt with as if it had just died.
-func (n *Network) arm(pid gen.PID) {
+// arm makes the watcher watch a local process, or name, that got its first
+// relation. One that is gone is dealt with as if it had just died.
+func (n *Network) arm(key any) {
 	watcher := n.watcher.Load()
 	if watcher == nil {
 		return
 	}
-	err := n.core.RouteMonitorPID(*watcher, pid)
-	if err == nil || err == gen.ErrTargetExist { //nolint:errorlint // ergo's sentinels are bare
-		// ergo can lose a DOWN between its look at the process and its entry.
-		if _, err = n.node.ProcessState(pid); err == nil {
+	// Twice: ergo can lose a DOWN between its look at the process and its entry
+	// of the monitor; the second attempt then finds no process.
+	for range 2 {
+		var err error
+		switch k := key.(type) {
+		case gen.PID:
+			err = n.core.RouteMonitorPID(*watcher, k)
+		case gen.Atom:
+			err = n.core.RouteMonitorProcessID(*watcher, gen.ProcessID{Name: k, Node: gen.Atom(n.name)})
+		}
+		if err != nil && !errors.Is(err, gen.ErrTargetExist) {
+			n.localDown(key, gen.ErrProcessUnknown)
 			return
 		}
 	}
-	n.localDown(pid, gen.ErrProcessUnknown)
 }
 
-// localDown tells of the end of a local process to all its relations.
-func (n *Network) localDown(pid gen.PID, reason error) {
+// localDown tells of the end of a local process, or of what was registered
+// under a name, to all its relations.
+func (n *Network) localDown(key any, reason error) {
 	r := &n.relations
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := r.locals[pid]
+	l := r.locals[key]
 	if l == nil {
 		return
 	}
-	delete(r.locals, pid)
-	self, term := n.Pid(pid), ExitTerm(reason)
-	for key, w := range l.watchers {
-		if rem := r.conns[key.conn]; rem != nil {
-			delete(rem.watchers, key.ref)
+	delete(r.locals, key)
+	term := ExitTerm(reason)
+	self, name := n.keyParts(key)
+	for w, to := range l.watchers {
+		if rem := r.conns[w.conn]; rem != nil {
+			delete(rem.watchers, w.ref)
 		}
-		down := proto.Down{From: self, FromName: w.name, To: w.to, Ref: key.ref}
-		n.pushReason(key.conn, term, func(t any) proto.Signal { down.Reason = t; return &down })
+		down := proto.Down{From: self, FromName: name, To: to, Ref: w.ref}
+		n.pushReason(w.conn, term, func(t any) proto.Signal { down.Reason = t; return &down })
 	}
 	for _, k := range l.links {
 		if k.conn == nil {
@@ -148,6 +153,17 @@ func (n *Network) localDown(pid gen.PID, reason error) {
 	for _, m := range l.monitors {
 		n.dropMonitor(m)
 	}
+}
+
+// keyParts turns a key of relations.locals into what a DOWN names.
+func (n *Network) keyParts(key any) (pid etf.Pid, name etf.Atom) {
+	switch k := key.(type) {
+	case gen.PID:
+		return n.Pid(k), ""
+	case gen.Atom:
+		return pid, etf.Atom(k)
+	}
+	return pid, ""
 }
 
 // pushReason sends a signal with a reason that may be no term.
@@ -187,8 +203,8 @@ func (n *Network) connectionLost(c *Conn) {
 		r.mu.Unlock()
 		return
 	}
-	for ref, pid := range rem.watchers {
-		if l := r.locals[pid]; l != nil {
+	for ref, key := range rem.watchers {
+		if l := r.locals[key]; l != nil {
 			delete(l.watchers, watchKey{c, ref})
 		}
 	}
@@ -213,27 +229,20 @@ func (n *Network) connectionLost(c *Conn) {
 	}
 }
 
-// remoteMonitor enters a monitor that the peer has asked for.
+// remoteMonitor enters a monitor that the peer has asked for. One by name is
+// watched by name: ergo tells the pid behind it only with a data race.
 func (n *Network) remoteMonitor(c *Conn, s *proto.Monitor) {
-	target := n.PID(s.To)
-	if s.ToName != "" {
-		pid, err := n.node.ProcessPID(gen.Atom(s.ToName))
-		if err != nil {
-			_ = c.proto.Push(&proto.Down{FromName: s.ToName, To: s.From, Ref: s.Ref, Reason: etf.Atom("noproc")})
-			return
-		}
-		target = pid
-	} else if s.To.Node != n.name {
+	switch {
+	case s.ToName != "":
+		n.addWatch(c, gen.Atom(s.ToName), s.Ref, s.From)
+	case s.To.Node != n.name:
 		_ = c.proto.Push(&proto.Down{From: s.To, To: s.From, Ref: s.Ref, Reason: etf.Atom("noproc")})
-		return
+	case s.To.ID != corePID || s.To.Serial != 0: // the core ends with the node
+		n.addWatch(c, n.PID(s.To), s.Ref, s.From)
 	}
-	n.addWatch(c, target, s.Ref, watch{to: s.From, name: s.ToName})
 }
 
-func (n *Network) addWatch(c *Conn, target gen.PID, ref etf.Ref, w watch) {
-	if target.ID == corePID {
-		return // the core ends with the node
-	}
+func (n *Network) addWatch(c *Conn, key any, ref etf.Ref, who etf.Pid) {
 	r := &n.relations
 	r.mu.Lock()
 	rem := r.remote(c)
@@ -241,12 +250,12 @@ func (n *Network) addWatch(c *Conn, target gen.PID, ref etf.Ref, w watch) {
 		r.mu.Unlock()
 		return
 	}
-	l, fresh := r.local(target)
-	l.watchers[watchKey{c, ref}] = w
-	rem.watchers[ref] = target
+	l, fresh := r.local(key)
+	l.watchers[watchKey{c, ref}] = who
+	rem.watchers[ref] = key
 	r.mu.Unlock()
 	if fresh {
-		n.arm(target)
+		n.arm(key)
 	}
 }
 
@@ -255,21 +264,21 @@ func (n *Network) remoteDemonitor(c *Conn, ref etf.Ref) {
 	r := &n.relations
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n.takeWatch(c, ref)
+	r.takeWatch(c, ref)
 }
 
-func (n *Network) takeWatch(c *Conn, ref etf.Ref) (target gen.PID, w watch, found bool) {
-	rem := n.relations.conns[c]
+func (r *relations) takeWatch(c *Conn, ref etf.Ref) (key any, who etf.Pid, found bool) {
+	rem := r.conns[c]
 	if rem == nil {
-		return target, w, false
+		return nil, who, false
 	}
-	target, found = rem.watchers[ref]
+	key, found = rem.watchers[ref]
 	delete(rem.watchers, ref)
-	if l := n.relations.locals[target]; found && l != nil {
-		w = l.watchers[watchKey{c, ref}]
+	if l := r.locals[key]; found && l != nil {
+		who = l.watchers[watchKey{c, ref}]
 		delete(l.watchers, watchKey{c, ref})
 	}
-	return target, w, found
+	return key, who, found
 }
 
 // failMonitor fires a monitor of the peer although the process lives on: this
@@ -278,11 +287,12 @@ func (n *Network) failMonitor(c *Conn, ref etf.Ref, reason any) error {
 	r := &n.relations
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	target, w, found := n.takeWatch(c, ref)
+	key, who, found := r.takeWatch(c, ref)
 	if !found {
 		return gen.ErrUnsupported
 	}
-	down := proto.Down{From: n.Pid(target), FromName: w.name, To: w.to, Ref: ref}
+	down := proto.Down{To: who, Ref: ref}
+	down.From, down.FromName = n.keyParts(key)
 	n.pushReason(c, reason, func(t any) proto.Signal { down.Reason = t; return &down })
 	return nil
 }

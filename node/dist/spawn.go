@@ -121,7 +121,7 @@ func (n *Network) spawn(c *Conn, req *proto.SpawnRequest, factory gen.ProcessFac
 	linked, monitored := spawnOptions(req.Options)
 	if monitored {
 		reply.Flags |= proto.SpawnMonitored
-		n.addWatch(c, pid, req.Ref, watch{to: req.From})
+		n.addWatch(c, pid, req.Ref, req.From)
 	}
 	if linked {
 		reply.Flags |= proto.SpawnLinked

@@ -26,8 +26,11 @@ func (w *watcher) Init(...any) error {
 
 // HandleMessage is called by ergo for the DOWN of a watched process (info).
 func (w *watcher) HandleMessage(_ gen.PID, message any) error {
-	if down, ok := message.(gen.MessageDownPID); ok {
+	switch down := message.(type) {
+	case gen.MessageDownPID:
 		w.net.localDown(down.PID, down.Reason)
+	case gen.MessageDownProcessID:
+		w.net.localDown(down.ProcessID.Name, down.Reason)
 	}
 	return nil
 }
@@ -45,15 +48,15 @@ func (w *watcher) Terminate(reason error) {
 		return
 	}
 	n.relations.mu.Lock()
-	var pids []gen.PID
-	for pid := range n.relations.locals {
-		if pid != (gen.PID{}) {
-			pids = append(pids, pid)
+	var keys []any
+	for key := range n.relations.locals {
+		if key != any(gen.PID{}) {
+			keys = append(keys, key)
 		}
 	}
 	n.relations.mu.Unlock()
-	for _, pid := range pids {
-		n.arm(pid)
+	for _, key := range keys {
+		n.arm(key)
 	}
 }
 

@@ -100,7 +100,7 @@ func TestErlangDies(t *testing.T) {
 func TestGoDies(t *testing.T) {
 	e := startErl(t, erlOptions{})
 	e.eval("net_kernel:monitor_nodes(true, [{node_type, all}])")
-	g := startGo(t, dist.Options{Hidden: true})
+	g := startGo(t, dist.Options{})
 	e.want(etf.Atom("pong"), "net_adm:ping('%s')", g.Name())
 	e.want(etf.List{etf.Atom(g.Name())}, "nodes(hidden)")
 	g.Stop()
@@ -270,7 +270,7 @@ func TestSimultaneous(t *testing.T) {
 // TestTwoGoNodes: this project's nodes speak the same protocol among
 // themselves, with simultaneous attempts, and with an Erlang node in the mesh.
 func TestTwoGoNodes(t *testing.T) {
-	a, b := startGo(t, dist.Options{Hidden: true}), startGo(t, dist.Options{Hidden: true})
+	a, b := startGo(t, dist.Options{}), startGo(t, dist.Options{})
 	for i := range 50 {
 		var wg sync.WaitGroup
 		var errA, errB error
@@ -320,7 +320,7 @@ func TestTwoGoNodes(t *testing.T) {
 
 // TestGlobal: names registered in an Erlang node do not wait for a hidden one.
 func TestGlobal(t *testing.T) {
-	g := startGo(t, dist.Options{Hidden: true})
+	g := startGo(t, dist.Options{})
 	e := startErl(t, erlOptions{})
 	e.want(etf.Atom("pong"), "net_adm:ping('%s')", g.Name())
 	e.want(etf.Atom("yes"), "global:register_name(some_name, self())")

@@ -431,7 +431,7 @@ type goNode struct {
 	events chan dist.NodeEvent
 }
 
-// startGo starts a node. Name, Cookie, Logger and Hidden have defaults.
+// startGo starts a node. Name, Cookie and Logger have defaults.
 func startGo(t testing.TB, o dist.Options) *goNode {
 	t.Helper()
 	if o.Name == "" {
