@@ -17,10 +17,19 @@ import (
 	"ermine/mqtt/hook"
 	"ermine/mqtt/listener"
 	"ermine/node/config"
+	"ermine/node/dist"
 )
 
 // openTimeout bounds authentication, and then the opening of a session.
 const openTimeout = 15 * time.Second
+
+// networkConfig is the part of the configuration that concerns the Erlang
+// distribution. The node has its name, and no port yet.
+func networkConfig(cfg *config.Config) dist.Options {
+	return dist.Options{
+		Name: cfg.Node.Name, Cookie: cfg.Node.Cookie.Reveal(), TickTime: cfg.Node.DistNetTicktime, NoListen: true,
+	}
+}
 
 // brokerConfig is the part of the configuration that concerns the actors.
 func brokerConfig(cfg *config.Config, log *slog.Logger, m *metrics.Set) actors.Config {

@@ -32,10 +32,10 @@ func (r *runtime) env(debug bool) ctl.Env {
 
 // tree is the live tree; empty until the node is there.
 func (r *runtime) tree(limit int) []kernel.TreeNode {
-	if r.node == nil {
-		return nil
+	if n := r.node.Load(); n != nil {
+		return n.Tree(limit)
 	}
-	return r.node.Tree(limit)
+	return nil
 }
 
 // conf makes the configuration the commands' Conf.

@@ -89,6 +89,10 @@ func (p *program) serve(ctx context.Context, s *settings, opts serveOptions) err
 	if err != nil {
 		return err
 	}
+	if err := r.launch(); err != nil {
+		logger.Error("node not started", "err", err)
+		return err
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -112,8 +116,7 @@ func (p *program) serve(ctx context.Context, s *settings, opts serveOptions) err
 	}()
 	defer close(stopWatching)
 
-	err = r.start(starting)
-	if err != nil {
+	if err := r.boot(starting); err != nil {
 		logger.Error("node not started", "err", err)
 		return err
 	}
@@ -133,7 +136,7 @@ func (p *program) serve(ctx context.Context, s *settings, opts serveOptions) err
 	select {
 	case <-interrupted:
 	case err = <-ended:
-	case <-r.node.Done():
+	case <-r.node.Load().Done():
 	case <-ctx.Done():
 	}
 	return errors.Join(err, p.shutdown(r, logger))
@@ -148,7 +151,7 @@ func (p *program) shutdown(r *runtime, logger *slog.Logger) error {
 	for _, line := range lines {
 		fmt.Fprintf(p.out, "Listener %s stopped.\n", line)
 	}
-	if failure := r.node.Err(); failure != nil {
+	if failure := r.node.Load().Err(); failure != nil {
 		logger.Error("node failed", "err", failure)
 		return fmt.Errorf("%s %s has stopped: %w", product, version, failure)
 	}

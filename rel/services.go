@@ -29,8 +29,8 @@ type runtime struct {
 	metrics  *metrics.Set
 	access   *access
 	commands *ctl.Tree
-	node     *node.Node
 	started  time.Time
+	node     atomic.Pointer[node.Node] // nil before launch
 	state    atomic.Pointer[string]
 
 	broker atomic.Pointer[actors.Broker] // nil while there is none
@@ -68,10 +68,11 @@ func check(s *settings) []error {
 
 func (r *runtime) setState(state string) { r.state.Store(&state) }
 
-// start boots the node.
-func (r *runtime) start(ctx context.Context) error {
-	n, err := node.Start(ctx, node.Options{
-		Name: r.settings.Node.Name, Logger: r.logger,
+// launch starts the ergo node. It takes away all handlers of signals.
+func (r *runtime) launch() error {
+	n, err := node.New(node.Options{
+		Logger:  r.logger,
+		Network: networkConfig(r.settings.Config),
 		Children: []node.Child{
 			{Name: "control", New: func() node.Service { return &controlService{r: r} }},
 			{Name: "broker", Shutdown: brokerShutdown, New: func() node.Service { return &brokerService{r: r} }},
@@ -81,7 +82,18 @@ func (r *runtime) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.node = n
+	r.node.Store(n)
+	return nil
+}
+
+// boot starts the services in order.
+func (r *runtime) boot(ctx context.Context) error {
+	n := r.node.Load()
+	if err := n.Boot(ctx); err != nil {
+		stopping, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		return errors.Join(err, n.Stop(stopping))
+	}
 	r.setState("started")
 	return nil
 }
@@ -95,10 +107,10 @@ const (
 // stop ends the node in order.
 func (r *runtime) stop(ctx context.Context) error {
 	r.setState("stopping")
-	return r.node.Stop(ctx)
+	return r.node.Load().Stop(ctx)
 }
 
-// listenerLines are the running listeners as the ready lines name them.
+// listenerLines are the enabled listeners as the ready lines name them.
 func (r *runtime) listenerLines() []string {
 	s := r.server.Load()
 	if s == nil {
@@ -106,7 +118,7 @@ func (r *runtime) listenerLines() []string {
 	}
 	var lines []string
 	for _, l := range s.Listeners() {
-		if l.Running {
+		if l.Enable {
 			lines = append(lines, fmt.Sprintf("%s on %s", l.ID, l.Address))
 		}
 	}

@@ -199,6 +199,10 @@ func (e *Env) vm() Command {
 	}}
 }
 
+// treeLimit is how many children of one actor `tree` lists where no limit is
+// given.
+const treeLimit = 16
+
 func (e *Env) tree() Command {
 	show := func(limit int) func(context.Context, *Call) error {
 		return func(_ context.Context, c *Call) error {
@@ -216,14 +220,14 @@ func (e *Env) tree() Command {
 			if c.JSON {
 				return c.Encode(nodes)
 			}
-			if err := c.Printf("%-46s %-12s %-10s %8s %8s %8s", "NAME", "KIND", "STATE", "RESTARTS", "MAILBOX", "CHILDREN"); err != nil {
+			if err := c.Printf("%-46s %-15s %-10s %8s %8s %8s", "NAME", "KIND", "STATE", "RESTARTS", "MAILBOX", "CHILDREN"); err != nil {
 				return err
 			}
 			return writeTree(c.Out, nodes, "")
 		}
 	}
 	return Command{"tree", []Form{
-		{"tree", "Show the live tree of processes and actors", show(kernel.DefaultTreeLimit)},
+		{"tree", "Show the live tree of processes and actors", show(treeLimit)},
 		{"tree <Limit>", "The same; where there are more children than that, their sums by kind", show(0)},
 	}}
 }
@@ -244,7 +248,7 @@ func writeTree(w io.Writer, nodes []kernel.TreeNode, lead string) error {
 		if n.Dropped > 0 {
 			dropped = fmt.Sprintf("  dropped %d", n.Dropped)
 		}
-		if _, err := fmt.Fprintf(w, "%s%s %-12s %-10s %8d %8d %8d%s\n", name, pad, n.Kind, n.State, n.Restarts, n.Mailbox, n.Children, dropped); err != nil {
+		if _, err := fmt.Fprintf(w, "%s%s %-15s %-10s %8d %8d %8d%s\n", name, pad, n.Kind, n.State, n.Restarts, n.Mailbox, n.Children, dropped); err != nil {
 			return err
 		}
 		for j, g := range n.Groups {
@@ -258,7 +262,7 @@ func writeTree(w io.Writer, nodes []kernel.TreeNode, lead string) error {
 			if g.Suspended > 0 {
 				state = fmt.Sprintf("%d not running", g.Suspended)
 			}
-			if _, err := fmt.Fprintf(w, "%s%s %-12s %-10s %8d %8d %8d\n", name, pad, g.Kind, state, g.Restarts, g.Mailbox, g.Children); err != nil {
+			if _, err := fmt.Fprintf(w, "%s%s %-15s %-10s %8d %8d %8d\n", name, pad, g.Kind, state, g.Restarts, g.Mailbox, g.Children); err != nil {
 				return err
 			}
 		}
