@@ -24,7 +24,6 @@ type Hook struct {
 	metrics *metrics.Set
 	now     func() time.Time
 	mochi   *mochi.Server
-	workers *workers      // of handshakes
 	serial  atomic.Uint64 // connections so far
 }
 
@@ -33,7 +32,7 @@ func New(conf Config) (*Hook, error) {
 	if err := conf.Validate(); err != nil {
 		return nil, err
 	}
-	h := &Hook{conf: conf, log: conf.Logger, metrics: conf.Metrics, now: conf.Now, workers: newWorkers()}
+	h := &Hook{conf: conf, log: conf.Logger, metrics: conf.Metrics, now: conf.Now}
 	if h.now == nil {
 		h.now = time.Now
 	}

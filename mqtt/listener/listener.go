@@ -377,7 +377,7 @@ func (l *Listener) acceptLoop(a *acceptor) {
 	pause := minAcceptPause
 	for {
 		var tc *net.TCPConn
-		err := Protect(func() (err error) {
+		err := protect(func() (err error) {
 			if err = faultAccept.Err(); err == nil {
 				tc, err = a.socket.AcceptTCP()
 			}
@@ -495,20 +495,20 @@ func (l *Listener) run(c *Conn, establish listeners.EstablishFn) {
 		l.logEnd(c, reason)
 		l.ended(c, reason)
 	}()
-	err := Protect(func() error { return l.open(c) })
+	err := protect(func() error { return l.open(c) })
 	if err != nil {
 		reason = c.finishUnopened(err)
 		return
 	}
-	err = Protect(func() error {
+	err = protect(func() error {
 		faultConn.HitOn(l.conf.ID())
 		return establish(l.conf.ID(), c)
 	})
 	reason = c.finish(err)
 }
 
-// Protect runs fn and turns a panic into an error.
-func Protect(fn func() error) (err error) {
+// protect runs fn and turns a panic into an error.
+func protect(fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = newPanicError(v)
