@@ -93,9 +93,18 @@ func zone(z config.Mqtt) *hook.Zone {
 			MaxAwaitingRel: z.MaxAwaitingRel, AwaitRelTimeout: z.AwaitRelTimeout, RetryInterval: z.RetryInterval,
 			UpgradeQoS: z.UpgradeQoS, MaxSubscriptions: z.MaxSubscriptions,
 			Priorities: z.MqueuePriorities, DefaultPriority: priority(z.MqueueDefaultPriority),
-			ReceiveMaximum: z.MaxInflight,
+			ReceiveMaximum: receiveMaximum(z.MaxAwaitingRel),
 		},
 	}
+}
+
+// receiveMaximum is what MQTT 5 clients are told: as many publishes as the
+// session will hold of QoS 2, so that a client which heeds it is never refused.
+func receiveMaximum(awaitingRel int) int {
+	if awaitingRel < 1 || awaitingRel > math.MaxUint16 {
+		return math.MaxUint16
+	}
+	return awaitingRel
 }
 
 // priority is the queue priority of topics that have none: below all others, or
