@@ -120,7 +120,7 @@ func (c *Conn) demonitor(ref etf.Ref, call *call) {
 	if call.toName == "" && call.to.IsZero() {
 		return // a spawn request that is not answered yet
 	}
-	_ = c.proto.Push(&proto.Demonitor{From: call.from, To: call.to, ToName: call.toName, Ref: ref})
+	_ = c.proto.Defer(&proto.Demonitor{From: call.from, To: call.to, ToName: call.toName, Ref: ref})
 }
 
 // ask sends a gen_server call. call.done is called once, unless an error is
@@ -130,7 +130,8 @@ func (c *Conn) ask(call *call, request any, send func(func(term any) proto.Signa
 	if err := c.calls.add(ref, call); err != nil {
 		return ref, err
 	}
-	err := c.proto.Push(&proto.Monitor{From: call.from, To: call.to, ToName: call.toName, Ref: ref})
+	// The monitor leaves with the call behind it.
+	err := c.proto.Defer(&proto.Monitor{From: call.from, To: call.to, ToName: call.toName, Ref: ref})
 	if err == nil {
 		err = send(func(term any) proto.Signal {
 			message := etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{call.from, ref}, term}

@@ -21,6 +21,9 @@ const (
 	DefaultMaxMessage = 256 << 20
 	DefaultMaxQueue   = 8 << 20
 
+	// lingerTime is how long a deferred signal may wait for company.
+	lingerTime = time.Millisecond
+
 	// A connection is given up when more than hardQueue times MaxQueue plus
 	// MaxMessage wait that must not be lost.
 	hardQueue = 4
@@ -81,7 +84,14 @@ type Conn struct {
 	must    int // those of them that are never refused
 	waiting int // Sends that wait for room
 	closing bool
+	last    error // the reason that Close gave
 	reason  error
+
+	// idle is set while the queue holds nothing but deferred signals, which the
+	// writer has not been told of; linger tells it when they have waited.
+	idle   bool
+	linger *time.Timer
+
 	wake    chan struct{}
 	room    chan struct{}
 	done    chan struct{} // closed when the connection has ended
@@ -166,7 +176,10 @@ func (c *Conn) endLocked(reason error) {
 	if c.reason != nil {
 		return
 	}
-	if reason == nil {
+	switch {
+	case c.last != nil:
+		reason = c.last // the peer's end follows from this side's
+	case reason == nil:
 		reason = ErrClosed
 	}
 	c.reason = reason
@@ -174,6 +187,9 @@ func (c *Conn) endLocked(reason error) {
 		p.release()
 	}
 	c.queue, c.queued, c.must = nil, 0, 0
+	if c.linger != nil {
+		c.linger.Stop()
+	}
 	close(c.done)
 	_ = c.cfg.Conn.Close()
 	if !c.started.Swap(true) {
@@ -194,7 +210,9 @@ func (c *Conn) Close(reason error, flush time.Duration) {
 		return
 	}
 	c.mu.Lock()
-	c.closing = true
+	if !c.closing {
+		c.closing, c.last = true, reason
+	}
 	c.mu.Unlock()
 	c.poke()
 	timer := time.NewTimer(flush)
@@ -236,6 +254,18 @@ func (c *Conn) Push(sig Signal) error {
 		return err
 	}
 	p.must = true
+	return c.enqueue(p)
+}
+
+// Defer is Push for a signal that nobody waits for, such as a demonitor: if it
+// is alone in the queue it goes out with the next one, or after a millisecond.
+// That saves a write of its own, which would delay what comes right behind.
+func (c *Conn) Defer(sig Signal) error {
+	p, err := c.prepare(sig)
+	if err != nil {
+		return err
+	}
+	p.must, p.deferred = true, true
 	return c.enqueue(p)
 }
 
@@ -316,11 +346,41 @@ func (c *Conn) enqueue(p *packet) error {
 	}
 	c.queue = append(c.queue, p)
 	first := len(c.queue) == 1
+	wakeUp := first || c.idle
+	switch {
+	case first && p.deferred:
+		c.idle, wakeUp = true, false
+		c.lingerLocked()
+	case !p.deferred:
+		c.idle = false
+	default:
+		wakeUp = false // the writer, or the timer, is on its way
+	}
 	c.mu.Unlock()
-	if first {
+	if wakeUp {
 		c.poke()
 	}
 	return nil
+}
+
+// lingerLocked starts the time that deferred signals wait.
+func (c *Conn) lingerLocked() {
+	if c.linger == nil {
+		c.linger = time.AfterFunc(lingerTime, c.lingered)
+		return
+	}
+	c.linger.Reset(lingerTime)
+}
+
+// lingered sends what was deferred and got no company.
+func (c *Conn) lingered() {
+	c.mu.Lock()
+	wakeUp := c.idle
+	c.idle = false
+	c.mu.Unlock()
+	if wakeUp {
+		c.poke()
+	}
 }
 
 // Stats returns the counters.

@@ -8,10 +8,14 @@
 // A Conn has one reader, the goroutine that calls Serve, and one writer of its
 // own. Signals are delivered to Serve's handler one after the other, in the
 // order in which the peer sent them; signals are sent in the order in which
-// Send, TrySend or Push accepted them. There is one lane in each direction, so
+// Send, TrySend, Push or Defer accepted them. There is one lane in each direction, so
 // order holds between any two processes; a large message delays those behind
 // it, but is cut into fragments that keep both sides from taking the other for
 // dead.
+//
+// The writer takes all that waits and sends it with as few writes as it can.
+// One write to a socket costs more than all else that a short message does, so
+// signals that nobody waits for (Defer) do not have one to themselves.
 //
 // # A slow or dead peer
 //

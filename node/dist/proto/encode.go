@@ -28,16 +28,19 @@ const keptBuffer = 64 << 10
 type packet struct {
 	buf     []byte // control message, then payload
 	control int    // length of the control message in buf
-	must    bool   // is never refused
 	refs    etf.RefTable
 	enc     etf.Encoder
+
+	// must is set for one that is never refused, deferred for one that may wait
+	// for the next.
+	must, deferred bool
 }
 
 var packets = sync.Pool{New: func() any { return new(packet) }}
 
 func (p *packet) release() {
 	p.refs.Reset()
-	p.control, p.must = 0, false
+	p.control, p.must, p.deferred = 0, false, false
 	if cap(p.buf) > keptBuffer {
 		p.buf = nil
 	}

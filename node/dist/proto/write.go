@@ -53,6 +53,7 @@ func (c *Conn) write() {
 	for {
 		c.mu.Lock()
 		taken, c.queue = c.queue, taken[:0]
+		c.idle = false
 		closing := c.closing
 		c.mu.Unlock()
 		if len(taken) > 0 {
