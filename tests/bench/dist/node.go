@@ -38,7 +38,7 @@ func sinkName(i int) string { return "sink_" + strconv.Itoa(i) }
 // runNode is a node's main: it obeys the commands on its input until that ends.
 func runNode(name string, in io.Reader, out io.Writer) error {
 	n, err := dist.Start(dist.Options{
-		Name: name, Cookie: cookie, Hidden: true,
+		Name: name, Cookie: cookie,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {

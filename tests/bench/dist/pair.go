@@ -73,8 +73,18 @@ func freeName(prefix string) (string, error) {
 }
 
 // startNode starts a node and waits until it is ready. beams is the folder of
-// the compiled Erlang modules, profiles that for Ermine's CPU profiles.
-func startNode(runtime, beams, profiles string) (*node, error) {
+// the compiled Erlang modules, profiles that for Ermine's CPU profiles. Another
+// program may take the port between its choice and its use, so it tries again.
+func startNode(runtime, beams, profiles string) (n *node, err error) {
+	for range 5 {
+		if n, err = tryNode(runtime, beams, profiles); err == nil {
+			return n, nil
+		}
+	}
+	return nil, err
+}
+
+func tryNode(runtime, beams, profiles string) (*node, error) {
 	name, err := freeName(runtime + "_")
 	if err != nil {
 		return nil, err
