@@ -56,7 +56,8 @@ type client struct {
 	version byte
 	id      string
 	connack packet
-	last    uint16 // packet identifier
+	last    uint16   // packet identifier
+	early   []packet // messages read while an acknowledgement was due
 }
 
 // dial opens a connection and sends nothing.
@@ -153,8 +154,17 @@ func (c *client) put(packets ...packet) {
 	}
 }
 
-// next reads a packet; io.EOF is a connection that has been closed.
+// next returns the next packet; io.EOF is a connection that has been closed.
 func (c *client) next() (packet, error) {
+	if len(c.early) > 0 {
+		p := c.early[0]
+		c.early = c.early[1:]
+		return p, nil
+	}
+	return c.fromWire()
+}
+
+func (c *client) fromWire() (packet, error) {
 	c.conn.SetReadDeadline(time.Now().Add(patience))
 	first, err := c.in.ReadByte()
 	if err != nil {
@@ -199,6 +209,29 @@ func (c *client) want(packets ...packet) {
 		if got.String() != w.String() {
 			c.t.Fatalf("%s: packet %d of %d:\n got %v\nwant %v", c.id, i+1, len(packets), got, w)
 		}
+	}
+}
+
+// answer reads the packet of an exchange: messages may come before it, and are
+// kept for whoever reads next.
+func (c *client) answer() packet {
+	c.t.Helper()
+	for {
+		p, err := c.fromWire()
+		if err != nil {
+			c.t.Fatalf("%s: read: %v", c.id, err)
+		}
+		if p.kind != tPublish {
+			return p
+		}
+		c.early = append(c.early, p)
+	}
+}
+
+func (c *client) wantAnswer(want packet) {
+	c.t.Helper()
+	if got := c.answer(); got.String() != want.String() {
+		c.t.Fatalf("%s:\n got %v\nwant %v", c.id, got, want)
 	}
 }
 
@@ -273,7 +306,7 @@ func (c *client) publish(topic, payload string, flags byte, props ...prop) {
 	case 2:
 		c.accepted(tPubrec, p.id)
 		c.put(ack(tPubrel, p.id))
-		c.want(ack(tPubcomp, p.id))
+		c.wantAnswer(ack(tPubcomp, p.id))
 	}
 }
 
@@ -281,7 +314,7 @@ func (c *client) publish(topic, payload string, flags byte, props ...prop) {
 // subscriber.
 func (c *client) accepted(kind byte, id uint16) {
 	c.t.Helper()
-	p := c.read()
+	p := c.answer()
 	if p.kind != kind || p.id != id || p.code != 0 && p.code != 0x10 {
 		c.t.Fatalf("%s: got %v, want %s id %d", c.id, p, typeNames[kind], id)
 	}
@@ -300,7 +333,7 @@ func (c *client) receive(topic, payload string) packet {
 		c.put(ack(tPuback, p.id))
 	case 2:
 		c.put(ack(tPubrec, p.id))
-		c.want(ack(tPubrel, p.id))
+		c.wantAnswer(ack(tPubrel, p.id))
 		c.put(ack(tPubcomp, p.id))
 	}
 	return p
