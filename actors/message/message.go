@@ -25,7 +25,10 @@ type Properties struct {
 	User            []UserProperty // in the order received
 	PayloadFormat   byte           // 0 bytes, 1 UTF-8 [MQTT-3.3.2-4]
 	HasFormat       bool           // whether PayloadFormat was sent
-	encoded         atomic.Pointer[[]byte]
+	// EmptyContentType tells a ContentType that was sent empty, and is forwarded
+	// so, from one that is absent.
+	EmptyContentType bool
+	encoded          atomic.Pointer[[]byte]
 }
 
 // Encoded returns the wire form of p, computed by encode at the first call and

@@ -184,12 +184,13 @@ func (p *properties) one(id byte, b []byte) (rest []byte, err error) {
 // message returns the properties that travel with a message, nil if there are
 // none.
 func (p *properties) message() *message.Properties {
-	if p.contentType == "" && p.responseTopic == "" && p.correlation == nil && p.user == nil && !p.seen.has(propPayloadFormat) {
-		return nil // an empty content type says nothing
+	if !p.seen.has(propContentType) && p.responseTopic == "" && p.correlation == nil && p.user == nil && !p.seen.has(propPayloadFormat) {
+		return nil
 	}
 	return &message.Properties{
 		ContentType: p.contentType, ResponseTopic: p.responseTopic, CorrelationData: p.correlation,
 		User: p.user, PayloadFormat: p.payloadFormat, HasFormat: p.seen.has(propPayloadFormat),
+		EmptyContentType: p.contentType == "" && p.seen.has(propContentType),
 	}
 }
 

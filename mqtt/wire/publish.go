@@ -138,7 +138,8 @@ func EncodeProperties(p *message.Properties) []byte {
 	if p.HasFormat {
 		n += 2
 	}
-	if p.ContentType != "" {
+	hasType := p.ContentType != "" || p.EmptyContentType
+	if hasType {
 		n += 3 + len(p.ContentType)
 	}
 	if p.ResponseTopic != "" {
@@ -154,7 +155,7 @@ func EncodeProperties(p *message.Properties) []byte {
 	if p.HasFormat { // [MQTT-3.3.2-4]
 		b = append(b, propPayloadFormat, p.PayloadFormat)
 	}
-	if p.ContentType != "" { // [MQTT-3.3.2-20]
+	if hasType { // [MQTT-3.3.2-20]
 		b = appendString(append(b, propContentType), p.ContentType)
 	}
 	if p.ResponseTopic != "" { // [MQTT-3.3.2-15]
