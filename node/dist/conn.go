@@ -142,15 +142,25 @@ func (c *Conn) wait(ctx context.Context, make func(term any) proto.Signal, messa
 }
 
 func (c *Conn) encoded(message any, send func(term any) error) error {
-	switch message.(type) {
-	case gen.Atom, gen.PID, gen.ProcessID, gen.Ref, gen.Alias, error, []string:
-		message = c.net.wireTerm(message)
-	}
-	err := send(message)
+	err := send(c.plain(message))
 	if errors.Is(err, etf.ErrUnsupported) {
 		err = send(c.net.wireTerm(message))
 	}
-	if errors.Is(err, proto.ErrClosed) || errors.Is(err, proto.ErrOverflow) {
+	return lost(err)
+}
+
+// plain turns what only ergo knows into terms, where that is quickly seen.
+func (c *Conn) plain(message any) any {
+	switch message.(type) {
+	case gen.Atom, gen.PID, gen.ProcessID, gen.Ref, gen.Alias, error, []string:
+		return c.net.wireTerm(message)
+	}
+	return message
+}
+
+// lost gives the end of the connection ergo's name.
+func lost(err error) error {
+	if err != nil && (errors.Is(err, proto.ErrClosed) || errors.Is(err, proto.ErrOverflow)) {
 		return fmt.Errorf("%w: %w", gen.ErrNoConnection, err)
 	}
 	return err
@@ -159,16 +169,24 @@ func (c *Conn) encoded(message any, send func(term any) error) error {
 // SendPID implements gen.Connection. It never blocks: proto.ErrBusy means that
 // the peer reads too slowly and the message was not sent.
 func (c *Conn) SendPID(from, to gen.PID, _ gen.MessageOptions, message any) error {
-	return c.try(func(term any) proto.Signal {
-		return &proto.Send{From: c.net.Pid(from), To: c.net.Pid(to), Message: term}
-	}, message)
+	sig := proto.Send{From: c.net.Pid(from), To: c.net.Pid(to), Message: c.plain(message)}
+	err := c.proto.TrySend(&sig)
+	if err != nil && errors.Is(err, etf.ErrUnsupported) {
+		sig.Message = c.net.wireTerm(message)
+		err = c.proto.TrySend(&sig)
+	}
+	return lost(err)
 }
 
 // SendProcessID implements gen.Connection, like SendPID.
 func (c *Conn) SendProcessID(from gen.PID, to gen.ProcessID, _ gen.MessageOptions, message any) error {
-	return c.try(func(term any) proto.Signal {
-		return &proto.SendName{From: c.net.Pid(from), To: etf.Atom(to.Name), Message: term}
-	}, message)
+	sig := proto.SendName{From: c.net.Pid(from), To: etf.Atom(to.Name), Message: c.plain(message)}
+	err := c.proto.TrySend(&sig)
+	if err != nil && errors.Is(err, etf.ErrUnsupported) {
+		sig.Message = c.net.wireTerm(message)
+		err = c.proto.TrySend(&sig)
+	}
+	return lost(err)
 }
 
 // SendAlias implements gen.Connection, like SendPID.

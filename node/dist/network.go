@@ -143,6 +143,10 @@ func (n *Network) startNode() error {
 		node.StopForce()
 		return fmt.Errorf("start node %s: ergo's node is no gen.Core", n.opts.Name)
 	}
+	if err := calmCron(node); err != nil {
+		node.StopForce()
+		return err
+	}
 	n.node, n.core = node, core
 	node.Network().RegisterHandshake((*plug)(n))
 	node.Network().RegisterProto((*protocol)(n))

@@ -120,9 +120,9 @@ func (n *Network) connect(ctx context.Context, name string, implicit bool) (*Con
 		return nil, ErrStopped
 	}
 	p := n.peerLocked(name)
-	if p.conn != nil {
+	if conn := p.conn; conn != nil {
 		n.mu.Unlock()
-		return p.conn, nil
+		return conn, nil
 	}
 	if name == n.opts.Name {
 		n.forgetLocked(p)
