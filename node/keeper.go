@@ -56,6 +56,7 @@ type life struct {
 	service Service
 	ctx     context.Context // ends when the child is to stop
 	cancel  context.CancelFunc
+	mailbox gen.ProcessMailbox // the keeper's
 }
 
 // keeper is the process of one child: it starts the service, watches it and
@@ -75,6 +76,7 @@ type keeper struct {
 // Init implements act.ActorBehavior.
 func (k *keeper) Init(...any) error {
 	k.quit = make(chan struct{})
+	k.life.mailbox = k.Mailbox()
 	k.point = pointOf(k.spec.Name)
 	return nil
 }

@@ -183,7 +183,5 @@ func (n *Node) Network() *dist.Network { return n.network }
 // Tree is the live tree of the node's processes and of the actors below them; of
 // many children of one kind at most limit are listed (see kernel.System.Tree).
 func (n *Node) Tree(limit int) []kernel.TreeNode {
-	node := n.network.Node()
-	pid, _ := node.ProcessPID(supervisorName) // none: before Boot, after Stop
-	return []kernel.TreeNode{n.family.tree(node, pid, limit)}
+	return []kernel.TreeNode{n.family.tree(limit)}
 }

@@ -51,9 +51,10 @@ type family struct {
 	finished chan struct{} // closed when the supervisor has ended
 	once     sync.Once
 
-	mu     sync.Mutex
-	reason error // of the end
-	kids   []kid // what the live tree shows
+	mu      sync.Mutex
+	mailbox gen.ProcessMailbox
+	reason  error // of the end
+	kids    []kid // what the live tree shows
 }
 
 type kid struct {
@@ -94,6 +95,9 @@ func newSupervisor(f *family, strategy Strategy, intensity int, period time.Dura
 // Init implements act.ActorBehavior.
 func (s *supervisor) Init(...any) error {
 	s.SetTrapExit(true)
+	s.f.mu.Lock()
+	s.f.mailbox = s.Mailbox()
+	s.f.mu.Unlock()
 	return s.Send(s.PID(), boot{})
 }
 
@@ -284,15 +288,18 @@ type Subtree interface {
 }
 
 // tree describes the supervisor and what is below it.
-func (f *family) tree(node gen.Node, self gen.PID, limit int) kernel.TreeNode {
+func (f *family) tree(limit int) kernel.TreeNode {
 	f.mu.Lock()
 	kids := slices.Clone(f.kids)
+	own := f.mailbox
 	f.mu.Unlock()
-	t := kernel.TreeNode{Name: f.name, Kind: "supervisor", State: running.String(), Mailbox: mailbox(node, self)}
+	t := kernel.TreeNode{Name: f.name, Kind: "supervisor", State: running.String(), Mailbox: waiting(own)}
 	for i, k := range kids {
 		n := kernel.TreeNode{
 			Name: f.specs[i].Name, Kind: f.specs[i].kind(), State: k.phase.String(), Restarts: k.restarts,
-			Mailbox: mailbox(node, k.pid),
+		}
+		if k.life != nil {
+			n.Mailbox = waiting(k.life.mailbox)
 		}
 		if k.phase == running && k.life != nil {
 			if s, ok := k.life.service.(Subtree); ok {
@@ -309,12 +316,11 @@ func (f *family) tree(node gen.Node, self gen.PID, limit int) kernel.TreeNode {
 	return t
 }
 
-// mailbox is how many messages wait for a process.
-func mailbox(node gen.Node, pid gen.PID) int {
-	info, err := node.ProcessInfo(pid)
-	if err != nil {
+// waiting is how many messages are in a mailbox. (ergo's ProcessInfo has it too,
+// and races with the process.)
+func waiting(m gen.ProcessMailbox) int {
+	if m.Main == nil {
 		return 0
 	}
-	q := info.MailboxQueues
-	return int(q.Main + q.System + q.Urgent)
+	return int(m.Main.Len() + m.System.Len() + m.Urgent.Len())
 }
