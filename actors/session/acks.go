@@ -2,6 +2,7 @@ package session
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"ermine/actors/router"
 )
@@ -24,6 +25,10 @@ func (r *receipt) Complete() { r.acks.complete(r, true) }
 // before its socket is read more slowly.
 const slowLimit = 1024
 
+// mostOwed bounds the acknowledgements that one connection may have waiting,
+// however it goes on with Packet Identifiers that are in use.
+const mostOwed = 2 * 65535
+
 // acks keeps the acknowledgements of one connection in the order of its
 // PUBLISH packets [MQTT-4.6.0-2] [MQTT-4.6.0-3]: one that is complete waits for
 // those before it.
@@ -33,6 +38,9 @@ type acks struct {
 	ring   ring[*receipt]
 	handle *Handle
 	closed bool
+
+	pubacks int          // PUBACKs in the ring
+	held    atomic.Int32 // PUBRECs in the ring that wait for a PUBREL
 }
 
 func (a *acks) init(h *Handle) {
@@ -41,18 +49,24 @@ func (a *acks) init(h *Handle) {
 }
 
 // begin queues a receipt with one place, the caller's. An MQTT 5 client that
-// has more than limit outstanding gets ErrReceiveMaximum [MQTT-3.3.4-7]; for
-// others begin waits for room.
+// has more than limit outstanding, open QoS 2 exchanges included, gets
+// ErrReceiveMaximum [MQTT-3.3.4-7]; for others begin waits for room. It does
+// not wait behind a PUBREC that is held back: the PUBREL that lets it go has
+// yet to be read.
 func (a *acks) begin(kind AckKind, id uint16, limit int, v5 bool) (*receipt, error) {
 	r := &receipt{acks: a, id: id, kind: kind}
 	r.Owner = r
 	r.Start()
+	open := 0
+	if v5 && limit > 0 {
+		open = a.handle.s.in.unreleased()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if v5 && limit > 0 && a.ring.len() >= limit {
+	if v5 && limit > 0 && a.pubacks+open >= limit || a.ring.len() >= mostOwed {
 		return nil, ErrReceiveMaximum
 	}
-	for !v5 && a.ring.len() >= slowLimit && !a.closed {
+	for !v5 && a.ring.len() >= slowLimit && a.held.Load() == 0 && !a.closed {
 		a.handle.idle()
 		a.room.Wait()
 	}
@@ -60,6 +74,9 @@ func (a *acks) begin(kind AckKind, id uint16, limit int, v5 bool) (*receipt, err
 		return nil, ErrClosed
 	}
 	a.ring.push(r)
+	if kind == Puback {
+		a.pubacks++
+	}
 	return r, nil
 }
 
@@ -77,6 +94,9 @@ func (a *acks) complete(r *receipt, nudge bool) {
 	wrote := false
 	for a.ring.len() > 0 && (*a.ring.at(0)).done {
 		f := a.ring.pop()
+		if f.kind == Puback {
+			a.pubacks--
+		}
 		if !a.closed {
 			a.handle.conn.WriteAck(f.kind, f.id, f.code)
 			wrote = true

@@ -4,7 +4,8 @@ import "errors"
 
 var (
 	// ErrReceiveMaximum is returned by Handle.Publish when an MQTT 5 client has
-	// more publishes unacknowledged than it was allowed: disconnect it with
+	// more publishes unacknowledged than it was allowed, QoS 2 up to PUBCOMP, or
+	// any client more than there are Packet Identifiers: disconnect it with
 	// reason 0x93 [MQTT-3.3.4-9].
 	ErrReceiveMaximum = errors.New("receive maximum exceeded")
 

@@ -96,6 +96,9 @@ func (h *Handle) route(m *message.Message, r *receipt) {
 			// The message may have reached some subscribers: it is not
 			// acknowledged, and the client sends it again.
 			h.acks.close()
+			if r.kind == Pubrec {
+				h.s.in.drop(h, r.id)
+			}
 			panic(p)
 		}
 	}()
@@ -112,19 +115,16 @@ func (h *Handle) publish2(m *message.Message, id uint16) error {
 	if err != nil {
 		return err
 	}
-	switch h.s.in.begin(id, h.s.host.now(), h.s.limits().MaxAwaitingRel, !v5) {
+	switch h.s.in.begin(h, r, h.s.host.now(), h.s.limits().MaxAwaitingRel, !v5) {
+	case stale:
+		return ErrClosed
 	case duplicate:
 		h.s.host.Metrics.Inc(h.stripe, metrics.PacketsPublishInuse)
 		h.acks.finish(r, 0)
 	case full:
-		if v5 {
-			h.s.host.Metrics.Inc(h.stripe, metrics.PacketsPublishDropped)
-			h.acks.finish(r, codeQuota)
-			return nil
-		}
-		h.s.in.hold(r)
-		h.route(m, r)
-	case fresh:
+		h.s.host.Metrics.Inc(h.stripe, metrics.PacketsPublishDropped)
+		h.acks.finish(r, codeQuota)
+	case fresh, held:
 		h.route(m, r)
 	}
 	return nil
@@ -133,7 +133,7 @@ func (h *Handle) publish2(m *message.Message, id uint16) error {
 // Release answers a PUBREL with PUBCOMP.
 func (h *Handle) Release(id uint16) {
 	code := byte(0)
-	if !h.s.in.release(id) {
+	if !h.s.in.release(h, id, h.s.limits().MaxAwaitingRel) {
 		code = codeIDNotFound
 		h.s.host.Metrics.Inc(h.stripe, metrics.PacketsPubrelMissed)
 	}

@@ -257,12 +257,13 @@ func (s *Session) open(m Open) {
 		s.host.Metrics.Inc(h.stripe, metrics.SessionResumed)
 	}
 	s.epoch.Store(m.Epoch)
-	s.in.disconnect()
+	s.in.attach(h)
 	s.lim.Store(&req.Limits)
 	s.state.Configure(req.Limits, req.ReceiveMaximum, req.Client.Version == 5)
 	s.handle, s.last = h, &req.Client
 	s.will, s.willAt = req.Will, 0
 	s.expiry, s.expireAt = req.Expiry, 0
+	s.relAt = 0
 	s.schedule()
 	if !m.Reply.Send(Opened{Handle: h, Present: present}) {
 		// The connection has given up waiting.
@@ -329,6 +330,7 @@ func (s *Session) disconnected(h *Handle, cause CloseCause) {
 	s.handle = nil
 	s.setOnline(false)
 	s.left = s.host.Now()
+	s.relAt = 0 // a client that is away cannot release anything
 	s.event(h, cause)
 	if cause.HasExpiry {
 		s.expiry = cause.Expiry
@@ -529,7 +531,7 @@ func (s *Session) schedule() {
 	if s.retryAt == 0 && l.RetryInterval > 0 && s.handle != nil && !s.state.v5 {
 		s.retryAt = now + l.RetryInterval.Milliseconds()
 	}
-	if s.relAt == 0 && l.AwaitRelTimeout > 0 {
+	if s.relAt == 0 && l.AwaitRelTimeout > 0 && s.handle != nil {
 		s.relAt = now + l.AwaitRelTimeout.Milliseconds()
 	}
 	due := int64(0)
@@ -564,9 +566,14 @@ func (s *Session) tick() {
 		}
 	}
 	if s.relAt != 0 && now >= s.relAt {
-		s.relAt = 0
-		if n, _ := s.in.expire(now - s.limits().AwaitRelTimeout.Milliseconds()); n > 0 {
+		l := s.limits()
+		wait := l.AwaitRelTimeout.Milliseconds()
+		n, next := s.in.expire(now-wait, l.MaxAwaitingRel)
+		if n > 0 {
 			s.host.Metrics.Add(0, metrics.MessagesDroppedAwaitPubrelTimeout, uint64(n)) //nolint:gosec // a count
+		}
+		if s.relAt = 0; next != 0 {
+			s.relAt = next + wait
 		}
 	}
 	s.schedule()
