@@ -21,6 +21,7 @@ var (
 	errTruncated         = &ReasonError{MalformedPacket, "truncated packet"}
 	errTrailing          = &ReasonError{MalformedPacket, "bytes behind the end of the packet"}
 	errVarint            = &ReasonError{MalformedPacket, "variable byte integer of more than four bytes"}
+	errVarintLong        = &ReasonError{MalformedPacket, "variable byte integer longer than it need be"}
 	errString            = &ReasonError{MalformedPacket, "string is not well-formed utf-8"}
 	errFlags             = &ReasonError{MalformedPacket, "reserved flags are set"}
 	errQoS               = &ReasonError{MalformedPacket, "qos 3"}

@@ -194,7 +194,8 @@ func (p *properties) message() *message.Properties {
 	}
 }
 
-// cutVarint splits a Variable Byte Integer off (section 1.5.5).
+// cutVarint splits a Variable Byte Integer off, which must not be longer than
+// its value needs [MQTT-1.5.5-1].
 func cutVarint(b []byte) (v uint32, rest []byte, err error) {
 	for i := range 4 {
 		if i == len(b) {
@@ -202,6 +203,9 @@ func cutVarint(b []byte) (v uint32, rest []byte, err error) {
 		}
 		v |= uint32(b[i]&0x7f) << (7 * i)
 		if b[i] < 0x80 {
+			if i > 0 && b[i] == 0 {
+				return 0, nil, errVarintLong
+			}
 			return v, b[i+1:], nil
 		}
 	}
