@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -175,18 +176,25 @@ func shortName(prefix string) string {
 	return fmt.Sprintf("%s_%d_%d_n", prefix, os.Getpid(), erlCount.Add(1))
 }
 
-// staticName makes a unique name whose static port is free.
+// staticName makes a unique name whose static port is free. The port is below
+// those that the kernel gives to outgoing connections, and free on every
+// address, since Erlang listens on all of them.
 func staticName(t testing.TB, prefix, host string) string {
 	t.Helper()
+	const first, last = 10000, 32000
 	for range 1000 {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-		if err != nil {
-			t.Fatal(err)
+		port := first + rand.IntN(last-first)
+		free := true
+		for _, addr := range []string{host, ""} {
+			l, err := net.Listen("tcp", net.JoinHostPort(addr, strconv.Itoa(port)))
+			if err != nil {
+				free = false
+				break
+			}
+			_ = l.Close()
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		if offset := port - epmd.BaseDistPort; offset > 0 && offset < 60000 {
-			return fmt.Sprintf("%s%d@%s", shortName(prefix), offset, host)
+		if free {
+			return fmt.Sprintf("%s%d@%s", shortName(prefix), port-epmd.BaseDistPort, host)
 		}
 	}
 	t.Fatal("no free port for the static rule")
