@@ -62,6 +62,9 @@ func New(opts Options) (*Node, error) {
 	if opts.Period == 0 {
 		opts.Period = DefaultPeriod
 	}
+	for _, c := range opts.Children {
+		pointOf(c.Name) // so that it can be armed before the child starts
+	}
 	n := &Node{opts: opts}
 	opts.Network.Logger = opts.Logger
 	opts.Network.Node = gen.NodeOptions{ShutdownTimeout: shutdownTimeout}

@@ -81,16 +81,15 @@ func (p *program) serve(ctx context.Context, s *settings, opts serveOptions) err
 	defer closeLog()
 	logger := log.Logger()
 	p.announce(s, logger)
-	if err := p.debug(logger); err != nil {
-		return err
-	}
-
 	r, err := compose(s, log, p.getenv("DEBUG") != "")
 	if err != nil {
 		return err
 	}
 	if err := r.launch(); err != nil {
 		logger.Error("node not started", "err", err)
+		return err
+	}
+	if err := p.debug(logger); err != nil { // the node's fault points are known now
 		return err
 	}
 	signals := make(chan os.Signal, 2)
