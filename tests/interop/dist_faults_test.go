@@ -504,7 +504,7 @@ func (a *authority) write(name, kind string, der []byte) {
 	}
 }
 
-// issue writes NAME.pem and NAME.key, good for 127.0.0.1.
+// issue writes NAME.pem and NAME.key, good for 127.0.0.1 and ::1.
 func (a *authority) issue(name string) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -517,7 +517,8 @@ func (a *authority) issue(name string) {
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		// Erlang wants the host part of the node name as a DNS name.
-		DNSNames: []string{"127.0.0.1"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames:    []string{"127.0.0.1", "::1"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {

@@ -34,6 +34,22 @@ func networks() []network {
 			return startGo(t, dist.Options{Name: shortName("g") + "@::1", EPMD: true, EPMDPort: port}),
 				startErl(t, erlOptions{name: shortName("e") + "@::1", epmdPort: port, args: []string{"-proto_dist", "inet6_tcp"}})
 		}},
+		{"static tls", func(t *testing.T) (*goNode, *erlNode) {
+			ca := newAuthority(t)
+			ca.issue("go")
+			ca.issue("erl")
+			return startGo(t, dist.Options{TLS: ca.settings("go")}), startErl(t, erlOptions{args: ca.erlArgs("erl")})
+		}},
+		{"epmd tls ipv6", func(t *testing.T) (*goNode, *erlNode) {
+			ca := newAuthority(t)
+			ca.issue("go")
+			ca.issue("erl")
+			port := startEPMD(t)
+			args := ca.erlArgs("erl")
+			args[1] = "inet6_tls"
+			return startGo(t, dist.Options{Name: shortName("g") + "@::1", EPMD: true, EPMDPort: port, TLS: ca.settings("go")}),
+				startErl(t, erlOptions{name: shortName("e") + "@::1", epmdPort: port, args: args})
+		}},
 	}
 }
 
@@ -61,6 +77,11 @@ func TestPing(t *testing.T) {
 			}
 			e.want(etf.Atom("pong"), "net_adm:ping('%s')", g.Name())
 			e.want(etf.Atom("pang"), "net_adm:ping('nobody@127.0.0.1')")
+			g.spawn("echo", &script{})
+			e.want(etf.Atom("hi"), "gen_server:call({echo, '%s'}, hi)", g.Name())
+			if node, err := g.RPC(within(t), e.name, "erlang", "node"); err != nil || node != etf.Atom(e.name) {
+				t.Errorf("rpc: %v, %v", node, err)
+			}
 		})
 	}
 }
