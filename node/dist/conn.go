@@ -200,7 +200,7 @@ func (c *Conn) SendAlias(from gen.PID, to gen.Alias, _ gen.MessageOptions, messa
 func (c *Conn) SendExit(from, to gen.PID, reason error) error {
 	return c.push(func(term any) proto.Signal {
 		return &proto.Exit2{From: c.net.Pid(from), To: c.net.Pid(to), Reason: term}
-	}, ExitTerm(reason))
+	}, signalTerm(reason))
 }
 
 // SendResponse implements gen.Connection: it answers a call that came from an

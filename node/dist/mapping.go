@@ -70,6 +70,15 @@ func ExitTerm(err error) any {
 	}
 }
 
+// signalTerm is ExitTerm for a signal that somebody sends, where the reason to
+// kill a process is kill; killed is what others then see.
+func signalTerm(err error) any {
+	if errors.Is(err, gen.TerminateReasonKill) {
+		return etf.Atom("kill")
+	}
+	return ExitTerm(err)
+}
+
 // PID turns a pid of the wire into ergo's. A pid of an earlier life of this
 // node becomes one that no process has.
 func (n *Network) PID(p etf.Pid) gen.PID {

@@ -450,6 +450,16 @@ func TestLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.want(etf.Tuple{etf.Atom("go"), 1}, "receive {'DOWN', ME, _, _, RE} -> RE after 5000 -> timeout end")
+		// A process that kills one that traps exits.
+		server = e.server("killed")
+		e.let("killed ! {trap, self()}, receive trapping -> ok end, MK = erlang:monitor(process, whereis(killed))")
+		killer := g.spawn("", &script{message: func(p *script, _ gen.PID, _ any) error {
+			return p.SendExit(g.PID(server), gen.TerminateReasonKill)
+		}})
+		if err := g.Node().Send(killer, "go"); err != nil {
+			t.Fatal(err)
+		}
+		e.want(etf.Atom("killed"), "receive {'DOWN', MK, _, _, RK} -> RK after 5000 -> timeout end")
 	})
 	t.Run("connection lost", func(t *testing.T) {
 		pid, messages := trapping(g)
