@@ -23,9 +23,11 @@ type Handle struct {
 
 	reading atomic.Bool // the connection's goroutine waits: others must flush
 	closed  atomic.Bool
+	cause   atomic.Pointer[CloseCause] // what Close was told
 
 	// Of the process.
 	attached bool
+	present  bool // the session was there before
 }
 
 // Client is what the connection told of the client.
@@ -236,6 +238,7 @@ func (s *Session) unsubscribe(ctx context.Context, h *Handle, req UnsubscribeReq
 // Close tells the session that the connection has ended. Idempotent; any
 // goroutine.
 func (h *Handle) Close(cause CloseCause) {
+	h.cause.CompareAndSwap(nil, &cause)
 	if h.shut() {
 		h.s.send(closed{handle: h, cause: cause})
 	}

@@ -95,40 +95,70 @@ func (m *Manager) Run(id string, o Open) bool {
 type managerActor struct {
 	m     *Manager
 	shard *managerShard
+	// waiting are the opens of sessions whose process has ended and that are
+	// about to be given up.
+	waiting map[string][]run
 }
 
 func (a *managerActor) Receive(c *kernel.Context, msg any) {
 	switch m := msg.(type) {
 	case kernel.Started:
-		if m.Restarts > 0 {
-			// The processes ended with the old instance; the sessions are
-			// still here.
-			for _, s := range a.list() {
-				a.spawn(c, s)
-			}
+		// The processes ended with the instance or the manager before; the
+		// sessions are still here.
+		for _, s := range a.list() {
+			a.spawn(c, s)
 		}
 	case kernel.Stopping:
 	case run:
-		s := a.get(m.id)
-		if s == nil || !s.process().Alive() {
-			s = New(m.id, a.m.host, a.m)
-			a.spawn(c, s)
-		}
-		m.open.Reply.Delegate(s.process())
-		s.send(m.open)
+		faultManager.Hit()
+		a.run(c, m)
 	case kernel.ChildGone:
-		if m.Reason == nil {
-			return
-		}
-		for _, s := range a.list() {
-			if s.process() == m.Ref {
-				s.giveUp(m.Reason)
-				a.m.onGone(s)
-			}
+		if m.Reason != nil {
+			a.lost(c, m)
 		}
 	default:
 		c.Logger().Error("unexpected message", "type", fmt.Sprintf("%T", msg))
 	}
+}
+
+func (a *managerActor) run(c *kernel.Context, m run) {
+	s := a.get(m.id)
+	switch {
+	case s == nil:
+		s = New(m.id, a.m.host, a.m)
+		if !a.spawn(c, s) {
+			m.open.Reply.Fail(kernel.ErrStopped)
+			return
+		}
+	case !s.process().Alive():
+		// Its end is not yet known here. What it has must be given away first.
+		if a.waiting == nil {
+			a.waiting = map[string][]run{}
+		}
+		a.waiting[m.id] = append(a.waiting[m.id], m)
+		return
+	}
+	m.open.Reply.Delegate(s.process())
+	s.send(m.open)
+}
+
+// lost gives up the session of a process that has ended by failing.
+func (a *managerActor) lost(c *kernel.Context, m kernel.ChildGone) {
+	for _, s := range a.list() {
+		if s.process() == m.Ref {
+			a.giveUp(s, m.Reason)
+			waiting := a.waiting[s.id]
+			delete(a.waiting, s.id)
+			for _, w := range waiting {
+				a.run(c, w)
+			}
+		}
+	}
+}
+
+func (a *managerActor) giveUp(s *Session, reason error) {
+	s.giveUp(reason)
+	a.m.onGone(s)
 }
 
 func (a *managerActor) get(id string) *Session {
@@ -147,7 +177,8 @@ func (a *managerActor) list() []*Session {
 	return out
 }
 
-func (a *managerActor) spawn(c *kernel.Context, s *Session) {
+// spawn starts a session's process and reports whether it could.
+func (a *managerActor) spawn(c *kernel.Context, s *Session) bool {
 	spec := kernel.Spec{
 		Name: s.id, Kind: "session", Restart: kernel.Contained,
 		New: func() kernel.Actor { return process{s} },
@@ -159,7 +190,10 @@ func (a *managerActor) spawn(c *kernel.Context, s *Session) {
 	}
 	if err != nil {
 		c.Logger().Error("session process not started", "client_id", s.id, "err", err)
-		return
+		if s.state != nil {
+			a.giveUp(s, err)
+		}
+		return false
 	}
 	s.ref.Store(&ref)
 	a.shard.mu.Lock()
@@ -169,10 +203,12 @@ func (a *managerActor) spawn(c *kernel.Context, s *Session) {
 		s.inbox.attempts++
 		ref.Control(wake{})
 	}
+	return true
 }
 
 // giveUp ends a session whose process will not run again.
 func (s *Session) giveUp(reason error) {
+	s.mgr.forget(s) // first: should this fail, it is not tried again
 	s.host.Logger.Error("session given up after repeated crashes; its queue is lost",
 		"client_id", s.id, "err", reason)
 	if h := s.handle; h != nil {
@@ -185,7 +221,6 @@ func (s *Session) giveUp(reason error) {
 		s.state.Repair()
 		s.end("crashed")
 	}
-	s.mgr.forget(s)
 }
 
 func (m *Manager) forget(s *Session) {

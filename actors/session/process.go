@@ -11,12 +11,13 @@ import (
 	"ermine/actors/router"
 )
 
-// Fault points of the session process.
+// Fault points of this package.
 var (
 	faultOpen    = fault.New("session.open")
 	faultDeliver = fault.New("session.deliver")
 	faultAck     = fault.New("session.ack")
 	faultControl = fault.New("session.control")
+	faultManager = fault.New("sessions.receive") // of a session manager
 )
 
 // Reason codes that a session sends.
@@ -100,6 +101,9 @@ func (p process) Receive(c *kernel.Context, msg any) {
 // state is checked, and the inbox goes on where it was.
 func (s *Session) started(m kernel.Started) {
 	if m.Restarts == 0 {
+		if s.state != nil {
+			s.respawned()
+		}
 		return
 	}
 	s.host.Metrics.Inc(0, metrics.SessionCrashed)
@@ -108,8 +112,7 @@ func (s *Session) started(m kernel.Started) {
 	}
 	s.inbox.attempts++
 	if h := s.handle; h != nil {
-		h.conn.Disconnect(codeImplSpecific)
-		s.disconnected(h, CloseCause{SendWill: true, Reason: "session_crashed"})
+		s.sever(h)
 	}
 	if !s.alive.Load() && s.state != nil {
 		s.release() // the answer may have been the message that was lost
@@ -119,6 +122,30 @@ func (s *Session) started(m kernel.Started) {
 	}
 	s.hand.Done()
 	s.send(wake{})
+	s.schedule()
+}
+
+// sever ends the connection after a crash. When it had ended already, and only
+// the session had not been told, what it said then counts.
+func (s *Session) sever(h *Handle) {
+	h.conn.Disconnect(codeImplSpecific)
+	cause := CloseCause{SendWill: true, Reason: "session_crashed"}
+	if said := h.cause.Load(); said != nil {
+		cause = *said
+	}
+	s.disconnected(h, cause)
+}
+
+// respawned goes on in a new process: the one before ended with its manager,
+// between two messages, and what was in its mailbox is lost. A connection stays
+// unless that was its attach or its end.
+func (s *Session) respawned() {
+	if h := s.handle; h != nil && (h.closed.Load() || !h.attached) {
+		s.sever(h)
+	}
+	if !s.alive.Load() {
+		s.release()
+	}
 	s.schedule()
 }
 
@@ -144,13 +171,17 @@ func (s *Session) work(c *kernel.Context) {
 }
 
 // drain handles what is in the inbox now, before something that must come
-// after it.
+// after it. What comes meanwhile waits for its wake.
 func (s *Session) drain() {
-	for s.inbox.take() {
+	if s.inbox.batch != nil { // of before a crash
 		s.batch()
-		if !s.inbox.done() {
-			return
-		}
+		s.inbox.done()
+	}
+	if s.inbox.take() {
+		s.batch()
+	}
+	if s.inbox.done() {
+		s.send(wake{})
 	}
 }
 
@@ -235,10 +266,15 @@ func (s *Session) open(m Open) {
 	s.drain()
 	req := &m.Req
 	now := s.host.now()
+	if s.alive.Load() && s.willAt != 0 && now >= s.willAt {
+		s.publishWill()
+	}
 	if s.alive.Load() && s.expireAt != 0 && now >= s.expireAt {
 		s.end("expired")
 	}
-	present := s.alive.Load() && !req.Clean
+	// A session without expiry ends with its connection, which this one takes
+	// the place of [MQTT-3.1.2-6].
+	present := s.alive.Load() && !req.Clean && (s.handle == nil || s.expiry > 0)
 	if old := s.handle; old != nil {
 		s.stepDown(old, present)
 	} else if s.alive.Load() && s.willAt != 0 && present {
@@ -248,7 +284,7 @@ func (s *Session) open(m Open) {
 		s.end("discarded")
 		s.host.Metrics.Inc(0, metrics.SessionDiscarded)
 	}
-	h := &Handle{s: s, conn: req.Conn, client: &req.Client, pub: s.host.Router.NewPublisher()}
+	h := &Handle{s: s, conn: req.Conn, client: &req.Client, pub: s.host.Router.NewPublisher(), present: present}
 	h.stripe = h.pub.Stripe()
 	h.acks.init(h)
 	if !s.alive.Load() {
@@ -300,6 +336,9 @@ func (s *Session) stepDown(old *Handle, present bool) {
 }
 
 func (s *Session) event(h *Handle, cause CloseCause) {
+	if !h.attached {
+		return // nobody was told that it had connected
+	}
 	s.host.Metrics.Inc(h.stripe, metrics.ClientDisconnected)
 	if f := s.host.Events.Disconnected; f != nil {
 		f(h.client, cause)
@@ -314,7 +353,7 @@ func (s *Session) attach(h *Handle) {
 	s.setOnline(true)
 	s.host.Metrics.Inc(h.stripe, metrics.ClientConnected)
 	if f := s.host.Events.Connected; f != nil {
-		f(h.client, s.state.Inflight()+s.state.Queued() > 0)
+		f(h.client, h.present)
 	}
 	s.state.Resume(s.host.now(), h.conn)
 	h.conn.Flush()
@@ -460,13 +499,16 @@ func (s *Session) applySubscribe(m subscribe) {
 }
 
 func (s *Session) finishSubscribe(m *subscribed) {
-	if !s.alive.Load() || m.handle != nil && m.handle != s.handle {
+	if !s.alive.Load() {
 		return
 	}
 	for i, sub := range m.req.Subs {
 		if m.req.Codes[i] >= 0x80 && s.state.subs[sub.Raw] == sub {
 			s.state.RemoveSubscription(sub.Raw)
 		}
+	}
+	if m.handle != nil && m.handle != s.handle {
+		return
 	}
 	if m.handle != nil {
 		m.handle.conn.WriteSuback(m.req.PacketID, m.req.Codes)

@@ -33,7 +33,7 @@ type Host struct {
 // Events are facts of session life for logs and $SYS. Each may be nil; they
 // run in the session's process and must not block.
 type Events struct {
-	Connected    func(c *Client, present bool)
+	Connected    func(c *Client, present bool) // present: a session was resumed
 	Disconnected func(c *Client, cause CloseCause)
 	Subscribed   func(c *Client, sub *router.Subscription)
 	Unsubscribed func(c *Client, sub *router.Subscription)
