@@ -6,15 +6,16 @@
 // # Processes
 //
 //	ermine        application, permanent
-//	└─ ermine_sup supervisor, rest_for_one, 10 restarts in 10 s
+//	└─ ermine_sup supervisor, rest_for_one, see DefaultIntensity
 //	   └─ <child> a keeper for each Child, permanent unless its spec says otherwise
 //
 // A keeper starts the service of its child, watches it, and stops it; it ends with
 // the service's error. The children of a node are, in boot order: control (the
 // command socket, so that an operator can look while the rest starts or fails),
-// broker (the seam to the client level: it owns the actors and fails with them),
-// listeners (last to start, first to stop: no connection is accepted before
-// routing works).
+// erlang (what Erlang nodes can call; it answers unavailable while there is no
+// broker), broker (the seam to the client level: it owns the actors and fails with
+// them), listeners (last to start, first to stop: no connection is accepted before
+// routing works). The first two stand alone: nothing is restarted with them.
 //
 // # Messages
 //

@@ -18,10 +18,11 @@ const (
 )
 
 // The intensity of the node's own supervisor: more restarts than this in this
-// time, and the node gives up.
+// time, and the node gives up. A broker that cannot live fails only every ten
+// seconds or so, after the restarts within it: hence the long period.
 const (
-	DefaultIntensity = 10
-	DefaultPeriod    = 10 * time.Second
+	DefaultIntensity = 3
+	DefaultPeriod    = 5 * time.Minute
 )
 
 // IntensityError is the reason of a supervisor that has given up.
@@ -84,6 +85,7 @@ type plan struct {
 type planned struct {
 	name     string
 	restart  Restart
+	alone    bool
 	phase    phase
 	finished bool // has ended and is not to be restarted
 	restarts int
@@ -191,7 +193,7 @@ func (p *plan) exited(i int, reason error, now time.Time) {
 		p.shut(&IntensityError{Supervisor: p.name, Child: c.name, Restarts: p.intensity, Period: p.period, Err: reason})
 		return
 	}
-	if p.strategy == RestForOne {
+	if p.strategy == RestForOne && !c.alone {
 		p.from = min(p.from, i)
 		p.clearing = true
 	}

@@ -91,6 +91,13 @@ func newPlan(strategy Strategy, restarts ...Restart) *plan {
 	return p
 }
 
+func alone(p *plan, name string) *plan {
+	for i := range p.children {
+		p.children[i].alone = p.children[i].name == name
+	}
+	return p
+}
+
 const booted = `
 	boot -> start a
 	begun a -> start b
@@ -158,6 +165,16 @@ func TestPlan(t *testing.T) {
 			begun b ->
 			begun a ->
 		`, []int{1, 1, 0}, ""},
+		{"rest_for_one: a child that stands alone restarts alone", alone(newPlan(RestForOne), "a"), booted + `
+			down a -> start a
+			begun a ->
+			down b -> stop c
+			down a ->
+			down c ok -> start a
+			begun a -> start b
+			begun b -> start c
+			begun c ->
+		`, []int{2, 1, 0}, ""},
 		{"a stop wins over a restart", newPlan(RestForOne), booted + `
 			down a -> stop c
 			shut ->

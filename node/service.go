@@ -66,6 +66,9 @@ type Child struct {
 	Kind string
 	// Restart is Permanent unless set.
 	Restart Restart
+	// Alone tells that the children behind this one do not depend on it: its
+	// end restarts it and no other.
+	Alone bool
 	// Shutdown is how long Stop may take before the child is abandoned;
 	// 0 is DefaultShutdown.
 	Shutdown time.Duration

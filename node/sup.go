@@ -82,7 +82,7 @@ type supervisor struct {
 func newSupervisor(f *family, strategy Strategy, intensity int, period time.Duration) gen.ProcessFactory {
 	p := &plan{name: f.name, strategy: strategy, intensity: intensity, period: period, from: len(f.specs)}
 	for _, c := range f.specs {
-		p.children = append(p.children, planned{name: c.Name, restart: c.Restart})
+		p.children = append(p.children, planned{name: c.Name, restart: c.Restart, alone: c.Alone})
 	}
 	f.kids = make([]kid, len(f.specs))
 	return func() gen.ProcessBehavior {

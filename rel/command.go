@@ -1,19 +1,20 @@
 package main
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"ermine/node/console"
 	"ermine/node/ctl"
 )
 
@@ -52,8 +53,16 @@ func (p *program) run() int {
 	add("foreground", "run the node here, without a command line", false, p.foreground)
 	add("console", "run the node here, with a command line", false, p.console)
 	add("daemon", "run the node for start", true, p.daemon)
-	add("attach", "command line of the running node", false, p.attach)
-	add("remote_console", "command line of the running node", false, p.attach)
+	for _, name := range []string{"attach", "remote_console"} {
+		var flags attachOptions
+		attach := &cobra.Command{
+			Use: name, Short: "command line of the running node, or of another one", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return p.attach(cmd.Context(), flags) },
+		}
+		attach.Flags().StringVar(&flags.name, "name", "", "the node, as name@host; otherwise the configuration's")
+		attach.Flags().StringVar(&flags.cookie, "cookie", "", "its cookie; otherwise the configuration's")
+		root.AddCommand(attach)
+	}
 	add("ping", "tell whether the node answers", false, p.ping)
 	add("pid", "print the node's process id", false, p.pid)
 	add("status", "tell whether the node has started", false, func(ctx context.Context) error { return p.ctl(ctx, []string{"status"}) })
@@ -70,7 +79,7 @@ func (p *program) run() int {
 	}, &cobra.Command{
 		Use: "eval '<command line>'", Short: "run a command line on the running node", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			words, err := ctl.SplitLine(args[0])
+			words, err := console.Words(args[0])
 			if err != nil {
 				return err
 			}
@@ -158,84 +167,38 @@ func (p *program) checkConfig(context.Context) error {
 	return err
 }
 
-// attach is a command line for the running node.
-func (p *program) attach(ctx context.Context) error {
+// attachOptions are the flags of attach: another node than the configuration's.
+type attachOptions struct{ name, cookie string }
+
+// attach is a console on a running node, over the Erlang distribution.
+func (p *program) attach(ctx context.Context, flags attachOptions) error {
 	s, err := p.load(false)
 	if err != nil {
 		return err
 	}
-	if status, err := ctl.Run(ctx, s.node.socket(), []string{"ping"}, false, io.Discard); err != nil || status != 0 {
-		return p.notResponding(s)
-	}
-	return p.prompt(s.Node.Name, func(words []string, out io.Writer) error {
-		ctx, cancel := interruptible(ctx)
-		defer cancel()
-		_, err := ctl.Run(ctx, s.node.socket(), words, false, out)
+	network, err := networkConfig(s.Config)
+	if err != nil {
 		return err
-	})
+	}
+	options := console.Options{
+		Node: cmp.Or(flags.name, network.Name), Cookie: cmp.Or(flags.cookie, network.Cookie),
+		EPMD: network.EPMD, TLS: network.TLS, TickTime: network.TickTime, Version: version,
+		HistoryFile: p.historyFile(),
+	}
+	if flags.name == "" {
+		if status, err := ctl.Run(ctx, s.node.socket(), []string{"ping"}, false, io.Discard); err != nil || status != 0 {
+			return p.notResponding(s)
+		}
+	}
+	return console.Attach(ctx, options)
 }
 
-// prompt reads command lines until `exit` or the end of the input, and runs
-// them. The command lines' own failures do not end it.
-func (p *program) prompt(name string, run func(words []string, out io.Writer) error) error {
-	text := name + "> "
-	read, out, restore := p.lineReader(text)
-	defer restore()
-	for {
-		line, err := read()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read command line: %w", err)
-		}
-		words, err := ctl.SplitLine(line)
-		switch {
-		case err != nil:
-			fmt.Fprintln(out, err)
-		case len(words) == 0:
-		case words[0] == "exit" || words[0] == "quit" || words[0] == "q()." || words[0] == "quit()":
-			return nil
-		default:
-			if words[0] == "ctl" {
-				words = words[1:]
-			}
-			if err := run(words, out); err != nil {
-				if errors.Is(err, ctl.ErrNoNode) {
-					return fmt.Errorf("node %s: %w", name, err)
-				}
-				fmt.Fprintln(out, err)
-			}
+// historyFile keeps the lines of consoles; empty where there is no home.
+func (p *program) historyFile() string {
+	for _, kv := range p.env {
+		if home, ok := strings.CutPrefix(kv, "HOME="); ok && home != "" {
+			return filepath.Join(home, ".ermine_history")
 		}
 	}
-}
-
-// lineReader reads lines, with editing and a history if the input is a terminal.
-func (p *program) lineReader(prompt string) (read func() (string, error), out io.Writer, restore func()) {
-	file, ok := p.in.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) { //nolint:gosec // a descriptor
-		lines := bufio.NewReader(p.in)
-		return func() (string, error) {
-			line, err := lines.ReadString('\n')
-			if line != "" {
-				err = nil
-			}
-			return strings.TrimSpace(line), err
-		}, p.out, func() {}
-	}
-	fd := int(file.Fd()) //nolint:gosec // a descriptor
-	t := term.NewTerminal(struct {
-		io.Reader
-		io.Writer
-	}{file, p.out}, prompt)
-	read = func() (string, error) {
-		// Raw only while a line is edited, so that Ctrl-C reaches a command.
-		old, err := term.MakeRaw(fd)
-		if err != nil {
-			return "", err
-		}
-		defer func() { _ = term.Restore(fd, old) }()
-		return t.ReadLine()
-	}
-	return read, p.out, func() {}
+	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"ermine/actors"
@@ -24,11 +25,27 @@ import (
 const openTimeout = 15 * time.Second
 
 // networkConfig is the part of the configuration that concerns the Erlang
-// distribution. The node has its name, and no port yet.
-func networkConfig(cfg *config.Config) dist.Options {
-	return dist.Options{
-		Name: cfg.Node.Name, Cookie: cfg.Node.Cookie.Reveal(), TickTime: cfg.Node.DistNetTicktime, NoListen: true,
+// distribution.
+func networkConfig(cfg *config.Config) (dist.Options, error) {
+	n := &cfg.Node
+	out := dist.Options{
+		Name: n.Name, Cookie: n.Cookie.Reveal(), EPMD: n.EPMD, TickTime: n.DistNetTicktime,
+		MaxQueue: int(n.DistBufferSize),
 	}
+	if n.EPMD {
+		out.ListenMin, out.ListenMax = uint16(n.DistListenMin), uint16(n.DistListenMax) //nolint:gosec // the schema bounds both
+	}
+	if n.DistUseInterface.IsValid() {
+		out.ListenHost = n.DistUseInterface.String()
+	}
+	if strings.HasSuffix(cfg.Cluster.ProtoDist, "_tls") {
+		tls, err := dist.ReadSSLDist(n.SSLDistOptfile, cfg.EtcDir)
+		if err != nil {
+			return out, err
+		}
+		out.TLS = tls
+	}
+	return out, nil
 }
 
 // brokerConfig is the part of the configuration that concerns the actors.

@@ -13,9 +13,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"ermine/node"
 )
 
 // patience is the deadline of every single command and wait.
@@ -52,8 +55,13 @@ type testNode struct {
 
 // newNode prepares a node with ephemeral ports, which is killed at the end of the
 // test if it still runs.
-func newNode(t *testing.T, name string, env ...string) *testNode {
+//
+// Each has a loopback address of its own as its host, since the port of the
+// distribution follows from the name.
+func newNode(t *testing.T, short string, env ...string) *testNode {
 	t.Helper()
+	h := uint32(os.Getpid())*64 + hosts.Add(1) //nolint:gosec // any number will do
+	name := fmt.Sprintf("%s@127.%d.%d.%d", short, 1+h>>16%254, h>>8%256, 1+h%254)
 	n := &testNode{t: t, name: name, dir: t.TempDir()}
 	n.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + n.dir,
@@ -76,6 +84,8 @@ func newNode(t *testing.T, name string, env ...string) *testNode {
 	})
 	return n
 }
+
+var hosts atomic.Uint32
 
 // pid asks the kernel for the process that is the node.
 func (n *testNode) pid() (int, bool) {
@@ -108,9 +118,11 @@ func (n *testNode) run(args ...string) (out string, status int) {
 	return string(text), cmd.ProcessState.ExitCode()
 }
 
-// want runs an invocation whose output and status are known.
+// want runs an invocation whose output and status are known. NAME in out is the
+// node's name.
 func (n *testNode) want(out string, status int, args ...string) {
 	n.t.Helper()
+	out = strings.ReplaceAll(out, "NAME", n.name)
 	if got, code := n.run(args...); got != out || code != status {
 		n.t.Fatalf("node %s: status %d, output\n%swant %d\n%s", strings.Join(args, " "), code, got, status, out)
 	}
@@ -153,19 +165,19 @@ func (n *testNode) port(id string) string {
 
 func TestLifeCycle(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, "life@127.0.0.1")
-	gone := "Node 'life@127.0.0.1' not responding to pings.\n"
+	n := newNode(t, "life")
+	gone := "Node 'NAME' not responding to pings.\n"
 	for _, command := range []string{"ping", "pid", "status", "stop", "attach"} {
 		n.want(gone, 1, command)
 	}
 	n.want(gone, 1, "ctl", "status")
 	n.want(started, 0, "start")
 	n.want("pong\n", 0, "ping")
-	n.want("Node 'life@127.0.0.1' 9.8.7-test is started\n", 0, "status")
-	n.want("Node life@127.0.0.1 is already running!\n", 1, "start")
-	n.want("Node life@127.0.0.1 is already running!\n", 1, "foreground")
+	n.want("Node 'NAME' 9.8.7-test is started\n", 0, "status")
+	n.want("Node NAME is already running!\n", 1, "start")
+	n.want("Node NAME is already running!\n", 1, "foreground")
 	n.want("9.8.7-test\n", 0, "version")
-	n.want("Node 'life@127.0.0.1' 9.8.7-test is started\n", 0, "eval", "status")
+	n.want("Node 'NAME' 9.8.7-test is started\n", 0, "eval", "status")
 
 	out := n.ok("pid")
 	pid, err := strconv.Atoi(strings.TrimSpace(out))
@@ -187,7 +199,7 @@ func TestLifeCycle(t *testing.T) {
 
 func TestStartAfterKill(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, "killed@127.0.0.1")
+	n := newNode(t, "killed")
 	n.want(started, 0, "start")
 	pid, _ := n.pid()
 	victim, err := openProcess(pid)
@@ -201,8 +213,8 @@ func TestStartAfterKill(t *testing.T) {
 	if !victim.wait(t.Context(), patience) {
 		t.Fatal("the process does not die")
 	}
-	n.want("Node 'killed@127.0.0.1' not responding to pings.\n", 1, "ping")
-	n.want("Node 'killed@127.0.0.1' not responding to pings.\n", 1, "stop")
+	n.want("Node 'NAME' not responding to pings.\n", 1, "ping")
+	n.want("Node 'NAME' not responding to pings.\n", 1, "stop")
 	n.want(started, 0, "start") // lock, socket and files of the dead one are no obstacle
 	n.want("pong\n", 0, "ping")
 	n.want("ok\n", 0, "stop")
@@ -227,7 +239,7 @@ func TestFailedStart(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			n := newNode(t, "failing@127.0.0.1", tt.env)
+			n := newNode(t, "failing", tt.env)
 			out, status := n.run("start")
 			if status != 1 {
 				t.Errorf("status %d", status)
@@ -246,7 +258,7 @@ func TestFailedStart(t *testing.T) {
 
 func TestCheckConfig(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, "check@127.0.0.1")
+	n := newNode(t, "check")
 	file := filepath.Join(n.dir, "x.conf")
 	write := func(text string) {
 		t.Helper()
@@ -275,7 +287,7 @@ func TestCheckConfig(t *testing.T) {
 // message goes through each with other makers' clients.
 func TestNodesSideBySide(t *testing.T) {
 	t.Parallel()
-	nodes := []*testNode{newNode(t, "side1@127.0.0.1"), newNode(t, "side2@127.0.0.1"), newNode(t, "side3@127.0.0.1")}
+	nodes := []*testNode{newNode(t, "side1"), newNode(t, "side2"), newNode(t, "side3")}
 	for _, n := range nodes {
 		n.want(started, 0, "start")
 	}
@@ -341,7 +353,7 @@ func (w *watched) Write(p []byte) (int, error) {
 
 func TestControlCommands(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, "ctl@127.0.0.1", "ERMINE_DEBUG=1")
+	n := newNode(t, "ctl", "ERMINE_DEBUG=1")
 	n.want(started, 0, "start")
 	n.want("No clients.\n", 0, "ctl", "clients", "list")
 	n.want("No topics.\n", 0, "ctl", "topics", "list")
@@ -357,8 +369,8 @@ func TestControlCommands(t *testing.T) {
 		`dropped_msgs=0, connected=true, created_at=\d{13}, connected_at=\d{13}\)\n$`, "ctl", "clients", "list")
 	n.match(`^Client\(c1, `, "ctl", "clients", "show", "c1")
 	n.want("c1 -> topic:a/+ qos:1 nl:0 rh:0 rap:0\n", 0, "ctl", "subscriptions", "list")
-	n.want("a/+ -> ctl@127.0.0.1\n", 0, "ctl", "topics", "list")
-	n.want("a/+ -> ctl@127.0.0.1\n", 0, "ctl", "topics", "show", "a/+")
+	n.want("a/+ -> NAME\n", 0, "ctl", "topics", "list")
+	n.want("a/+ -> NAME\n", 0, "ctl", "topics", "show", "a/+")
 	n.want("Not Found.\n", 1, "ctl", "topics", "show", "a/b")
 
 	n.want("ok\n", 0, "ctl", "subscriptions", "add", "c1", "b", "2")
@@ -409,7 +421,7 @@ func TestControlCommands(t *testing.T) {
 	n.want("ok\n", 0, "ctl", "fault", "arm", "node.broker", "error once")
 	n.await(`(?m)^  ├─ broker +broker +running +1 `, "ctl", "tree")
 	n.await(`(?m)^  └─ listeners +listeners +running +0 `, "ctl", "tree")
-	n.want("Node 'ctl@127.0.0.1' 9.8.7-test is started\n", 0, "status")
+	n.want("Node 'NAME' 9.8.7-test is started\n", 0, "status")
 	mosquitto(t, "mosquitto_pub", "-p", n.port("tcp:default"), "-t", "t", "-m", "m", "-q", "1")
 
 	out, status := n.run("ctl", "nonsense")
@@ -448,7 +460,7 @@ func (n *testNode) await(pattern string, args ...string) {
 // that is not 0.
 func TestNodeGivesUp(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, "tired@127.0.0.1", "ERMINE_DEBUG_FAULTS=node.listeners=error")
+	n := newNode(t, "tired", "ERMINE_DEBUG_FAULTS=node.listeners=error")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	out, err := n.command(ctx, "foreground").CombinedOutput()
@@ -457,16 +469,17 @@ func TestNodeGivesUp(t *testing.T) {
 		t.Fatalf("foreground: %v\n%s", err, out)
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	want := "Ermine 9.8.7-test has stopped: ermine_sup: more than 10 restarts in 10s, the last of listeners: "
-	if last := lines[len(lines)-1]; !strings.HasPrefix(last, want) {
-		t.Errorf("last line %q, want %q...", last, want)
+	want := fmt.Sprintf("Ermine 9.8.7-test has stopped: ermine_sup: more than %d restarts in %s, the last of listeners: fault node.listeners: injected fault",
+		node.DefaultIntensity, node.DefaultPeriod)
+	if last := lines[len(lines)-1]; last != want {
+		t.Errorf("last line %q, want %q", last, want)
 	}
 }
 
 // The foreground names its listeners, and SIGTERM ends it in order.
 func TestForeground(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, "fore@127.0.0.1")
+	n := newNode(t, "fore")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := n.command(ctx, "foreground")
@@ -494,28 +507,34 @@ func TestForeground(t *testing.T) {
 	}
 }
 
-// The console runs command lines from its input and stops the node at its end.
+// The console runs command lines from its input and stops the node at its end;
+// one that is attached leaves it running.
 func TestConsoleAndAttach(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, "cons@127.0.0.1")
+	n := newNode(t, "cons")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := n.command(ctx, "console")
-	cmd.Stdin = strings.NewReader("status\npublish t 'a b'\n'open\nctl retainer info\nexit\nnot read\n")
+	cmd.Stdin = strings.NewReader("status\npublish t 'a b'\nctl retainer info\nexit\nnot read\n")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("console: %v\n%s", err, out)
 	}
-	want := "Node 'cons@127.0.0.1' 9.8.7-test is started\nok\nwrong arguments: a quote does not end\nNumber of retained messages: 0\n"
-	if !strings.Contains(string(out), want) {
+	want := "Node '" + n.name + "' 9.8.7-test is started\nok\nNumber of retained messages: 0\n"
+	if !strings.Contains(string(out), want) || !strings.HasSuffix(string(out), " stopped.\n") {
 		t.Errorf("console: no\n%sin\n%s", want, out)
 	}
 	n.want(started, 0, "start")
-	cmd = n.command(ctx, "remote_console")
-	cmd.Stdin = strings.NewReader("ping\nbad\nping\n")
-	out, err = cmd.Output()
-	if err != nil || !strings.HasPrefix(string(out), "pong\nUsage: ") || !strings.HasSuffix(string(out), "\npong\n") {
-		t.Errorf("remote_console: %v\n%s", err, out)
+	for _, args := range [][]string{{"remote_console"}, {"attach", "--name", n.name, "--cookie", "test"}} {
+		cmd = n.command(ctx, args...)
+		cmd.Stdin = strings.NewReader("ping\nretainer info\nping\n")
+		out, err = cmd.Output()
+		if err != nil || !strings.Contains(string(out), "pong\nNumber of retained messages: 0\npong\n") {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	if out, status := n.run("attach", "--name", n.name, "--cookie", "wrong"); status == 0 {
+		t.Errorf("attached with a wrong cookie:\n%s", out)
 	}
 	n.want("pong\n", 0, "ping") // the node has not stopped with its console
 	n.want("ok\n", 0, "stop")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 
 	"ermine/actors/fault"
 	"ermine/node/config"
+	"ermine/node/console"
 	"ermine/node/logs"
 )
 
@@ -55,10 +55,7 @@ func (p *program) console(ctx context.Context) error {
 		return err
 	}
 	err = p.serve(ctx, s, serveOptions{session: func(ctx context.Context, r *runtime) error {
-		return p.prompt(s.Node.Name, func(words []string, out io.Writer) error {
-			_ = r.commands.Run(ctx, words, false, out) // it has said what failed
-			return nil
-		})
+		return console.Local(ctx, console.NewLocal(s.Node.Name, r.commands, console.Names{}), version, p.historyFile())
 	}})
 	if errors.Is(err, errRunning) {
 		return p.alreadyRunning(s)

@@ -17,6 +17,7 @@ import (
 	"ermine/mqtt/listener"
 	"ermine/node"
 	"ermine/node/ctl"
+	"ermine/node/erl"
 	"ermine/node/logs"
 )
 
@@ -70,11 +71,16 @@ func (r *runtime) setState(state string) { r.state.Store(&state) }
 
 // launch starts the ergo node. It takes away all handlers of signals.
 func (r *runtime) launch() error {
+	network, err := networkConfig(r.settings.Config)
+	if err != nil {
+		return err
+	}
 	n, err := node.New(node.Options{
 		Logger:  r.logger,
-		Network: networkConfig(r.settings.Config),
+		Network: network,
 		Children: []node.Child{
-			{Name: "control", New: func() node.Service { return &controlService{r: r} }},
+			{Name: "control", Alone: true, New: func() node.Service { return &controlService{r: r} }},
+			{Name: "erlang", Alone: true, New: func() node.Service { return &erlangService{r: r} }},
 			{Name: "broker", Shutdown: brokerShutdown, New: func() node.Service { return &brokerService{r: r} }},
 			{Name: "listeners", Shutdown: listenersShutdown, New: func() node.Service { return &listenersService{r: r} }},
 		},
@@ -241,6 +247,33 @@ func (s *controlService) Done() <-chan struct{} { return nil }
 
 // Err implements node.Service.
 func (s *controlService) Err() error { return nil }
+
+// erlangService is what Erlang nodes can do with this one.
+type erlangService struct {
+	r *runtime
+	s *erl.Services
+}
+
+// Start implements node.Service.
+func (s *erlangService) Start(context.Context) (err error) {
+	s.s, err = erl.Start(erl.Options{
+		Network: s.r.node.Load().Network(), Broker: s.r.broker.Load, Commands: s.r.commands,
+		Version: version, TickTime: s.r.settings.Node.DistNetTicktime, Logger: s.r.logger,
+	})
+	return err
+}
+
+// Stop implements node.Service.
+func (s *erlangService) Stop(context.Context) error {
+	s.s.Stop()
+	return nil
+}
+
+// Done implements node.Service.
+func (s *erlangService) Done() <-chan struct{} { return s.s.Done() }
+
+// Err implements node.Service.
+func (s *erlangService) Err() error { return s.s.Err() }
 
 // mqttConfig is the configuration of the present listeners.
 func (r *runtime) mqttConfig() mqtt.Config {
