@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,9 +42,12 @@ type Config struct {
 
 	Events session.Events
 	// Intensity and Period bound the restarts below each supervisor; 0 is the
-	// kernel's default of 10 in 10 s.
-	Intensity int
-	Period    time.Duration
+	// kernel's default of 10 in 10 s. RootIntensity and RootPeriod are those of
+	// the roots themselves; 0 is 3 in a minute.
+	Intensity     int
+	Period        time.Duration
+	RootIntensity int
+	RootPeriod    time.Duration
 }
 
 // Broker is one node's broker. Create it with New, then Start; it cannot be
@@ -74,7 +78,10 @@ func New(cfg Config) *Broker {
 		cfg.Now = time.Now
 	}
 	b := &Broker{cfg: cfg, metrics: cfg.Metrics}
-	b.system = kernel.NewSystem(kernel.Config{Logger: cfg.Logger, Intensity: cfg.Intensity, Period: cfg.Period})
+	b.system = kernel.NewSystem(kernel.Config{
+		Logger: cfg.Logger, Intensity: cfg.Intensity, Period: cfg.Period,
+		RootIntensity: cmp.Or(cfg.RootIntensity, 3), RootPeriod: cmp.Or(cfg.RootPeriod, time.Minute),
+	})
 	b.wheel = cfg.Wheel
 	if b.wheel == nil {
 		b.wheel = kernel.NewWheel(kernel.WheelConfig{})

@@ -24,10 +24,16 @@ type Config struct {
 	OnFatal func(root string, reason error)
 	// FatalGrace bounds how long OnFatal waits for the subtree; default 5 s.
 	FatalGrace time.Duration
-	// Intensity and Period limit how often a root may fail, and are the
-	// default for every supervisor; default 10 restarts in 10 s.
+	// Intensity and Period are the limit of every supervisor whose Spec has
+	// none of its own; default 10 restarts in 10 s.
 	Intensity int
 	Period    time.Duration
+	// RootIntensity and RootPeriod limit how often a root may fail; default
+	// Intensity and Period. A root that fails because its children do takes,
+	// with their pauses, some seconds for each failure: within the Period of
+	// the children it would never exceed their Intensity.
+	RootIntensity int
+	RootPeriod    time.Duration
 	// BackoffMin is the pause before the second restart within the period (the
 	// first one is immediate); it doubles with every further failure up to
 	// BackoffMax or Period/(2*Intensity), whichever is less, so that pauses
@@ -49,6 +55,12 @@ func (c *Config) setDefaults() {
 	if c.Period <= 0 {
 		c.Period = 10 * time.Second
 	}
+	if c.RootIntensity == 0 {
+		c.RootIntensity = c.Intensity
+	}
+	if c.RootPeriod <= 0 {
+		c.RootPeriod = c.Period
+	}
 	if c.BackoffMin <= 0 {
 		c.BackoffMin = 10 * time.Millisecond
 	}
@@ -60,16 +72,17 @@ func (c *Config) setDefaults() {
 // System is a set of trees of actors, one per root. Make it with NewSystem;
 // all methods may be called from any goroutine.
 type System struct {
-	cfg      Config
-	log      *slog.Logger
-	limit    limit // of the roots, and where a Spec says nothing
-	as       *actor.ActorSystem
-	guardian *actor.PID // parent of the roots, in protoactor's eyes
-	spawners sync.Pool  // of *spawner
-	workers  *workers
-	seq      atomic.Uint32 // of spawns, to spread them over the workers
-	names    atomic.Uint64
-	dead     atomic.Uint64 // protoactor's dead letters
+	cfg       Config
+	log       *slog.Logger
+	limit     limit // where a Spec says nothing
+	rootLimit limit // of the roots
+	as        *actor.ActorSystem
+	guardian  *actor.PID // parent of the roots, in protoactor's eyes
+	spawners  sync.Pool  // of *spawner
+	workers   *workers
+	seq       atomic.Uint32 // of spawns, to spread them over the workers
+	names     atomic.Uint64
+	dead      atomic.Uint64 // protoactor's dead letters
 
 	kindsMu   sync.RWMutex
 	kinds     map[string]*kind
@@ -92,6 +105,7 @@ func NewSystem(cfg Config) *System {
 		cfg:       cfg,
 		log:       cfg.Logger,
 		limit:     limit{n: max(cfg.Intensity, 0), period: cfg.Period},
+		rootLimit: limit{n: max(cfg.RootIntensity, 0), period: cfg.RootPeriod},
 		kinds:     make(map[string]*kind),
 		templates: make(map[specKey]*template),
 		done:      make(chan struct{}),
@@ -104,8 +118,8 @@ func NewSystem(cfg Config) *System {
 }
 
 // SpawnRoot starts a root actor, as Context.Spawn does a child. Roots are
-// supervised by the system, each for itself, with the Intensity and Period of
-// the Config. ErrStopped after Shutdown has begun.
+// supervised by the system, each for itself, with the RootIntensity and
+// RootPeriod of the Config. ErrStopped after Shutdown has begun.
 func (s *System) SpawnRoot(spec Spec) (Ref, error) { return s.spawn(nil, spec) }
 
 // spawn starts an actor under parent, nil for a root.
@@ -188,8 +202,8 @@ func (s *System) rootFailed(c *cell) {
 		c.PostSystemMessage(stopFor{reason})
 		return
 	}
-	n := c.sup.own.add(time.Now(), s.limit)
-	if n > s.limit.n {
+	n := c.sup.own.add(time.Now(), s.rootLimit)
+	if n > s.rootLimit.n {
 		err := &IntensityError{Failures: n, Last: reason}
 		c.PostSystemMessage(stopFor{err})
 		if c.t.restart == Permanent {
@@ -197,7 +211,7 @@ func (s *System) rootFailed(c *cell) {
 		}
 		return
 	}
-	pause := s.pause(n, s.limit)
+	pause := s.pause(n, s.rootLimit)
 	if pause == 0 {
 		c.PostSystemMessage(restartMessage)
 		return
