@@ -132,3 +132,50 @@ func TestReconnectWhileGivenUp(t *testing.T) {
 	pub.until(t, "every acknowledgement", func() bool { return len(pub.acks) == 10 })
 	eventually(t, "every filter to go", func() bool { return routes(b) == 0 })
 }
+
+// A session that crashes in the middle of what is retained goes on there.
+func TestCrashAmongRetainedMessages(t *testing.T) {
+	b := startBroker(t, nil)
+	const n = 20
+	for i := range n {
+		m := newMessage(fmt.Sprintf("r/%02d", i), fmt.Sprint(i), 1)
+		m.Retain = true
+		if _, err := b.Publish(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := &brittleConn{wireConn: newConn(), breaks: 10}
+	first.auto = false
+	o, err := b.Open(t.Context(), session.OpenRequest{
+		Client: session.Client{ID: "sub", Version: 4}, Conn: first, Limits: limits, Expiry: 3600,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Handle.Attach()
+	if err := o.Handle.Subscribe(t.Context(), subscribeWith("r/#", 1)); err != nil {
+		t.Fatal(err)
+	}
+	first.until(t, "the crash", func() bool { return first.closed >= 0 })
+	again := connect(t, b, "sub", v4)
+	again.until(t, "all messages", func() bool { return len(again.got) >= n })
+	again.publish("mark", 0, 0, "mark")
+	again.subscribe("mark", 0)
+	again.publish("mark", 0, 0, "mark")
+	again.until(t, "the mark", func() bool { return string(again.got[len(again.got)-1].Msg.Payload) == "mark" })
+	again.got = again.got[:len(again.got)-1]
+	received(t, []*client{{wireConn: first.wireConn}, again}, n)
+}
+
+// brittleConn panics at one of its messages.
+type brittleConn struct {
+	*wireConn
+	breaks int
+}
+
+func (c *brittleConn) WritePublish(now int64, p session.Outgoing) bool {
+	if c.breaks--; c.breaks == 0 {
+		panic("brittle")
+	}
+	return c.wireConn.WritePublish(now, p)
+}

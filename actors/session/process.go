@@ -52,6 +52,7 @@ func (p process) Receive(c *kernel.Context, msg any) {
 	}
 	if _, ok := msg.(RetainedBatch); ok {
 		s.hand.Take(msg)
+		s.handed = 0
 	}
 	faultControl.HitOn(s)
 	switch m := msg.(type) {
@@ -78,7 +79,7 @@ func (p process) Receive(c *kernel.Context, msg any) {
 	case inspect:
 		m.reply.Send(s.info())
 	case RetainedBatch:
-		s.retained(m)
+		s.retained(m, false)
 		s.hand.Done()
 	case reannounce:
 		if s.alive.Load() {
@@ -118,7 +119,7 @@ func (s *Session) started(m kernel.Started) {
 		s.release() // the answer may have been the message that was lost
 	}
 	if again, ok := s.hand.Again(maxAttempts); ok {
-		s.retained(again.(RetainedBatch))
+		s.retained(again.(RetainedBatch), true)
 	}
 	s.hand.Done()
 	s.send(wake{})
@@ -548,15 +549,18 @@ func (s *Session) applyUnsubscribe(m unsubscribe) {
 	m.reply.Send(res)
 }
 
-func (s *Session) retained(m RetainedBatch) {
+// retained takes retained messages; again says that a crash came in between.
+func (s *Session) retained(m RetainedBatch, again bool) {
 	if !s.alive.Load() || s.state.subs[m.Sub.Raw] != m.Sub {
 		return
 	}
 	now := s.host.now()
-	for _, msg := range m.Msgs {
-		if !msg.Expired(now) {
+	for _, msg := range m.Msgs[s.handed:] {
+		if !msg.Expired(now) && !(again && s.state.Holds(msg, m.Sub)) {
 			s.state.Deliver(now, msg, m.Sub, true, s.out())
 		}
+		s.handed++
+		again = false
 	}
 	if s.handle != nil {
 		s.handle.conn.Flush()

@@ -70,6 +70,7 @@ type Session struct {
 	relAt    int64
 	timer    kernel.Timer
 	hand     kernel.Hand
+	handed   int               // messages done of the batch in hand
 	pub      *router.Publisher // for wills and redispatch
 	life     uint32            // counts clean starts
 }

@@ -15,7 +15,7 @@ type out interface {
 
 // Counts are one session's own figures.
 type Counts struct {
-	Delivered       uint64 // messages written to the client
+	Delivered       uint64 // messages written to the client, resends included
 	Enqueued        uint64 // messages that had to wait
 	Dropped         uint64 // of all causes below
 	DroppedFull     uint64
@@ -134,7 +134,12 @@ func (s *State) send(now int64, w waiting, o out) {
 		s.drop(metrics.DeliveryDroppedTooLarge)
 		return
 	}
+	s.delivered()
+}
+
+func (s *State) delivered() {
 	s.Counts.Delivered++
+	s.metrics.Inc(s.stripe, metrics.MessagesDelivered)
 }
 
 func (s *State) drop(c metrics.Counter) {
@@ -214,7 +219,7 @@ func (s *State) resend(now int64, f *flight, o out) bool {
 		s.drop(metrics.DeliveryDroppedTooLarge)
 		return false
 	}
-	s.Counts.Delivered++
+	s.delivered()
 	return true
 }
 
@@ -288,6 +293,9 @@ func (s *State) Retry(now int64, o out) int64 {
 	if every <= 0 || s.v5 || o == nil {
 		return 0
 	}
+	if !o.Writable() { // it does not read what it has been sent already
+		return now + every
+	}
 	next := int64(0)
 	for i := 0; i < s.win.ring.len(); i++ {
 		f := s.win.ring.at(i)
@@ -316,13 +324,13 @@ type Orphan struct {
 	Sub *router.Subscription
 }
 
-// Orphans takes out every message that came through a share group and that the
-// client has not acknowledged, in order, to be given to another member. What
-// the client may already have taken (PUBREC received) stays.
+// Orphans returns every message that came through a share group and that the
+// client has not acknowledged, in order, to be given to another member. A QoS 2
+// message that was sent is nobody else's any more [MQTT-4.8.2-5].
 func (s *State) Orphans() []Orphan {
 	var found []Orphan
 	for i := range s.win.ring.len() {
-		if f := s.win.ring.at(i); (f.phase == awaitAck || f.phase == parked) && f.sub.Group != "" {
+		if f := s.win.ring.at(i); f.qos == 1 && f.phase != gone && f.sub.Group != "" {
 			found = append(found, Orphan{f.msg, f.sub})
 		}
 	}
@@ -335,11 +343,9 @@ func (s *State) Orphans() []Orphan {
 }
 
 // Reset ends the session's life: no subscriptions, nothing in flight, nothing
-// queued [MQTT-3.1.2-4]. The last packet identifier stays, so that a late
-// acknowledgement cannot meet a new message.
+// queued [MQTT-3.1.2-4].
 func (s *State) Reset() {
-	last := s.win.last
-	s.subs, s.win, s.queue = nil, window{last: last}, mqueue{}
+	s.subs, s.win, s.queue = nil, window{}, mqueue{}
 }
 
 // Repair restores the derived figures from the messages themselves after a

@@ -260,6 +260,12 @@ func TestStateRetry(t *testing.T) {
 		t.Errorf("next retry at %d", next)
 	}
 	expect(t, o, "pub 1 q1 dup x")
+	o.blocked = true // nothing piles up before a client that does not read
+	if next := s.Retry(3000, o); next != 4000 {
+		t.Errorf("blocked: next retry at %d", next)
+	}
+	expect(t, o, "")
+	o.blocked = false
 	s.Configure(s.Limits, 0, true)
 	if s.Retry(9000, o) != 0 {
 		t.Error("an MQTT 5 connection is retried")
@@ -267,21 +273,27 @@ func TestStateRetry(t *testing.T) {
 	expect(t, o, "")
 }
 
-func TestStateOrphans(t *testing.T) {
-	o, s := &script{}, newState(nil, 0)
-	shared := sub(2)
-	shared.Group = "g"
-	for i := range 3 {
-		s.Deliver(0, msg(2, fmt.Sprint(i)), shared, false, o)
-	}
-	s.Deliver(0, msg(1, "own"), sub(1), false, o)
-	s.Pubrec(0, 1, 0, o) // 0 is the client's
-	var got []string
-	for _, f := range s.Orphans() {
-		got = append(got, string(f.Msg.Payload))
-	}
-	if !slices.Equal(got, []string{"1", "2"}) {
-		t.Errorf("orphans %v", got)
+// What a client has been sent of QoS 2 goes to nobody else.
+func TestStateOrphans_MQTT_4_8_2_5(t *testing.T) {
+	for qos, want := range map[byte][]string{1: {"0", "1", "2"}, 2: {"2"}} {
+		o, s := &script{}, newState(nil, 0) // a window of 2
+		shared := sub(qos)
+		shared.Group = "g"
+		for i := range 3 {
+			s.Deliver(0, msg(qos, fmt.Sprint(i)), shared, false, o)
+		}
+		s.Deliver(0, msg(1, "own"), sub(1), false, o)
+		if qos == 2 {
+			s.Pubrec(0, 1, 0, o)
+			s.Resume(0, &script{blocked: true}) // the other waits to be sent again
+		}
+		var got []string
+		for _, f := range s.Orphans() {
+			got = append(got, string(f.Msg.Payload))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("QoS %d: orphans %v, want %v", qos, got, want)
+		}
 	}
 }
 
