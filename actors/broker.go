@@ -43,7 +43,7 @@ type Config struct {
 	Events session.Events
 	// Intensity and Period bound the restarts below each supervisor; 0 is the
 	// kernel's default of 10 in 10 s. RootIntensity and RootPeriod are those of
-	// the roots themselves; 0 is 3 in a minute.
+	// the roots themselves; 0 is 10 in a minute.
 	Intensity     int
 	Period        time.Duration
 	RootIntensity int
@@ -80,7 +80,7 @@ func New(cfg Config) *Broker {
 	b := &Broker{cfg: cfg, metrics: cfg.Metrics}
 	b.system = kernel.NewSystem(kernel.Config{
 		Logger: cfg.Logger, Intensity: cfg.Intensity, Period: cfg.Period,
-		RootIntensity: cmp.Or(cfg.RootIntensity, 3), RootPeriod: cmp.Or(cfg.RootPeriod, time.Minute),
+		RootIntensity: cmp.Or(cfg.RootIntensity, 10), RootPeriod: cmp.Or(cfg.RootPeriod, time.Minute),
 	})
 	b.wheel = cfg.Wheel
 	if b.wheel == nil {

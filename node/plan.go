@@ -18,8 +18,8 @@ const (
 )
 
 // The intensity of the node's own supervisor: more restarts than this in this
-// time, and the node gives up. A broker that cannot live fails only every ten
-// seconds or so, after the restarts within it: hence the long period.
+// time, and the node gives up. A broker that cannot live fails only every half
+// minute or so, after the restarts within it: hence the long period.
 const (
 	DefaultIntensity = 3
 	DefaultPeriod    = 5 * time.Minute
