@@ -274,12 +274,13 @@ func TestTakeoverStorm(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	deadline := time.Now().Add(patience)
+	deadline := time.After(patience)
 	for s.Connections() > 0 {
-		if time.Now().After(deadline) {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-deadline:
 			t.Fatalf("%d connections left", s.Connections())
 		}
-		time.Sleep(time.Millisecond) // polling an event with a deadline
 	}
 	if sess, err := b.Session("x"); err == nil && sess.Online() {
 		t.Error("the session believes that its client is connected")
