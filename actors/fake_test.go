@@ -2,7 +2,6 @@ package actors_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -231,7 +230,7 @@ func (c *client) publish(topic string, qos byte, id uint16, payload string) {
 func (c *client) payloads() []string {
 	var out []string
 	for _, p := range c.got {
-		out = append(out, fmt.Sprintf("%s", p.Msg.Payload))
+		out = append(out, string(p.Msg.Payload))
 	}
 	return out
 }

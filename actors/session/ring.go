@@ -26,15 +26,6 @@ func (r *ring[T]) push(v T) {
 	r.n++
 }
 
-func (r *ring[T]) pushFront(v T) {
-	if r.n == len(r.buf) {
-		r.grow()
-	}
-	r.head = (r.head - 1) & (len(r.buf) - 1)
-	r.buf[r.head] = v
-	r.n++
-}
-
 // pop removes and returns the front; the ring must not be empty.
 func (r *ring[T]) pop() T {
 	var zero T

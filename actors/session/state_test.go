@@ -86,8 +86,12 @@ func TestStateEffectiveQoS(t *testing.T) {
 		upgrade  bool
 		want     string
 	}{
-		{0, 2, false, "pub 0 q0 x"}, {1, 0, false, "pub 0 q0 x"}, {2, 1, false, "pub 1 q1 x"},
-		{2, 2, false, "pub 1 q2 x"}, {0, 1, true, "pub 1 q1 x"}, {1, 2, true, "pub 1 q2 x"},
+		{0, 2, false, "pub 0 q0 x"},
+		{1, 0, false, "pub 0 q0 x"},
+		{2, 1, false, "pub 1 q1 x"},
+		{2, 2, false, "pub 1 q2 x"},
+		{0, 1, true, "pub 1 q1 x"},
+		{1, 2, true, "pub 1 q2 x"},
 	} {
 		o := &script{}
 		newState(func(l *Limits) { l.UpgradeQoS = c.upgrade }, 0).Deliver(0, msg(c.pub, "x"), sub(c.sub), false, o)

@@ -13,8 +13,7 @@ import (
 type target struct {
 	session *int
 	id      uint32
-	qos     uint8
-	flags   uint8
+	_       [2]uint8 // QoS and flags
 }
 
 // population is the filter set of the figures: n subscriptions to different
@@ -49,8 +48,10 @@ func population(n int) (filter func(i int) Filter, hitName func(i int) Name) {
 	return filter, hitName
 }
 
-var leaves = [20]string{1: "temp", 2: "hum", 3: "volt", 4: "amp", 5: "door", 6: "fan", 7: "rssi", 8: "up", 9: "err",
-	11: "temp", 12: "hum", 13: "volt", 14: "amp", 15: "door", 16: "fan", 17: "rssi", 18: "up", 19: "err"}
+var leaves = [20]string{
+	1: "temp", 2: "hum", 3: "volt", 4: "amp", 5: "door", 6: "fan", 7: "rssi", 8: "up", 9: "err",
+	11: "temp", 12: "hum", 13: "volt", 14: "amp", 15: "door", 16: "fan", 17: "rssi", 18: "up", 19: "err",
+}
 
 func populated(n int) (*Index[target], []*Sub[target]) {
 	filter, _ := population(n)
