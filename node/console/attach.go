@@ -50,8 +50,12 @@ type Options struct {
 	Out io.Writer
 
 	// HistoryFile keeps the lines typed, with mode 0600; empty is none. Only
-	// for a nil Terminal.
+	// for a nil Terminal and OpenTTY.
 	HistoryFile string
+
+	// OpenTTY, if not nil, opens the terminal in place of standard input and
+	// output; it is given what completes a line.
+	OpenTTY func(complete func(line string) Completion) (*TTY, error)
 
 	// Logger takes what the console's own node logs; nil is nowhere.
 	Logger *slog.Logger
@@ -73,7 +77,13 @@ func Attach(ctx context.Context, o Options) error {
 	defer r.close()
 	terminal := o.Terminal
 	if terminal == nil {
-		tty, err := OpenTTY(TTYConfig{HistoryFile: o.HistoryFile, Complete: completer(ctx, r)})
+		open := o.OpenTTY
+		if open == nil {
+			open = func(complete func(string) Completion) (*TTY, error) {
+				return OpenTTY(TTYConfig{HistoryFile: o.HistoryFile, Complete: complete})
+			}
+		}
+		tty, err := open(completer(ctx, r))
 		if err != nil {
 			return err
 		}

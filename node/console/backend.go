@@ -1,7 +1,6 @@
 package console
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"slices"
@@ -68,14 +67,11 @@ func (l *local) Complete(_ context.Context, line string) Completion {
 	return Complete(l.commands.Commands(), l.names, line)
 }
 
-// runBuffer collects a command's output into larger pieces.
-const runBuffer = 16 << 10
-
 // runCommand runs a command and returns its exit status.
 func runCommand(ctx context.Context, commands Commands, args []string, out io.Writer) int {
-	w := bufio.NewWriterSize(out, runBuffer)
+	w := newCollector(out)
 	err := commands.Run(ctx, args, false, w)
-	if flush := w.Flush(); err != nil || flush != nil {
+	if flush := w.Close(); err != nil || flush != nil {
 		return 1
 	}
 	return 0
