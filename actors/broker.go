@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
+	"sync"
 	"time"
 
 	"ermine/actors/delayed"
@@ -64,6 +66,9 @@ type Broker struct {
 	directory *directory.Directory
 	sys       *sys.Publisher
 	started   time.Time
+
+	othersMu sync.Mutex
+	others   map[*router.Subscription]struct{} // of subscribers that are no sessions
 }
 
 // New returns a broker that has not started.
@@ -77,7 +82,7 @@ func New(cfg Config) *Broker {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	b := &Broker{cfg: cfg, metrics: cfg.Metrics}
+	b := &Broker{cfg: cfg, metrics: cfg.Metrics, others: map[*router.Subscription]struct{}{}}
 	b.system = kernel.NewSystem(kernel.Config{
 		Logger: cfg.Logger, Intensity: cfg.Intensity, Period: cfg.Period,
 		RootIntensity: cmp.Or(cfg.RootIntensity, 10), RootPeriod: cmp.Or(cfg.RootPeriod, time.Minute),
@@ -268,28 +273,38 @@ func (b *Broker) Publish(ctx context.Context, m *message.Message) (int, error) {
 
 // Subscribe routes a subscription of a subscriber that is no MQTT client, such
 // as an Erlang process; it returns once publishes find it. Retained messages
-// are not sent.
+// are not sent. After an error it is not routed.
 func (b *Broker) Subscribe(ctx context.Context, sub *router.Subscription) error {
 	d := &done{ch: make(chan struct{})}
 	d.Owner = d
 	d.Start()
 	var code byte
+	b.othersMu.Lock()
+	b.others[sub] = struct{}{}
 	b.router.Subscribe(sub, nil, &code, &d.Ticket)
+	b.othersMu.Unlock()
 	if !d.Release() {
 		select {
 		case <-d.ch:
 		case <-ctx.Done():
+			b.Unsubscribe(sub)
 			return fmt.Errorf("subscribe %q: %w", sub.Raw, ctx.Err())
 		}
 	}
 	if code >= 0x80 {
+		b.Unsubscribe(sub)
 		return fmt.Errorf("subscribe %q: %w: reason code 0x%02X", sub.Raw, ErrRefused, code)
 	}
 	return nil
 }
 
 // Unsubscribe takes out what Subscribe has routed. It does not wait.
-func (b *Broker) Unsubscribe(sub *router.Subscription) { b.router.Unsubscribe(sub, nil) }
+func (b *Broker) Unsubscribe(sub *router.Subscription) {
+	b.othersMu.Lock()
+	defer b.othersMu.Unlock()
+	delete(b.others, sub)
+	b.router.Unsubscribe(sub, nil)
+}
 
 var (
 	// ErrBadTopic is returned by Publish for an invalid Topic Name.
@@ -307,6 +322,9 @@ func (b *Broker) reannounce(shard int, epoch uint64) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), reannounceWait)
 		defer cancel()
+		b.othersMu.Lock() // so that no Unsubscribe gets in front of the announcement
+		b.router.Announce(shard, epoch, maps.Keys(b.others))
+		b.othersMu.Unlock()
 		b.sessions.Reannounce(ctx, shard, epoch, func() { b.router.Announced(shard, epoch) })
 	}()
 }

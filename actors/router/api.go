@@ -33,7 +33,11 @@ type Subscription struct {
 
 	group *Group // set on the entry that stands for a whole share group
 	node  topic.Sub[*Subscription]
-	home  *index // the index that node was put into; the shard's own
+
+	// The shard's own: the index that node was put into, and whether an
+	// exclusive filter has been granted.
+	home    *index
+	granted bool
 }
 
 // Subscriber receives messages: a session, an Erlang process, a test.

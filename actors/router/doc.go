@@ -22,6 +22,10 @@
 //	announce     cast  session     a session's filters, after a shard has crashed
 //	announced    cast  broker      every session has been asked
 //	join, leave  cast  shard       members of a share group
+//	regroup      cast  share group it has crashed: what are its members?
+//	members      cast  shard       the answer
+//	report       cast  shard       a rebuild waits for this group
+//	reported     cast  share group the answer
 //
 // # Invariants
 //

@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -106,7 +107,7 @@ func (a *groupActor) Receive(c *kernel.Context, msg any) {
 			if again, ok := a.hand.Again(tries); ok {
 				a.handle(c, again)
 			} else {
-				abandon(a.hand.Lost())
+				a.abandon(a.hand.Lost())
 			}
 		}
 	case kernel.Stopping:
@@ -118,15 +119,27 @@ func (a *groupActor) Receive(c *kernel.Context, msg any) {
 	a.hand.Done()
 }
 
+// abandon completes the ticket of a message that was given up.
+func (a *groupActor) abandon(msg any) {
+	switch m := msg.(type) {
+	case join:
+		a.shard.settle(m.ticket)
+	case leave:
+		a.shard.settle(m.ticket)
+	}
+}
+
 func (a *groupActor) handle(c *kernel.Context, msg any) {
 	faultGroup.Hit()
 	switch m := msg.(type) {
 	case join:
 		a.join(m.sub, m.old)
-		m.ticket.Done()
+		a.shard.settle(m.ticket)
 	case leave:
 		a.leave(m.sub)
-		m.ticket.Done()
+		a.shard.settle(m.ticket)
+	case report:
+		a.shard.send(reported{epoch: m.epoch, g: a.Group})
 	case members:
 		a.shard.members.Add(int64(len(m.all) - len(a.list())))
 		a.members.Store(&m.all)
@@ -171,7 +184,9 @@ func (g *Group) dispatch(p *Publisher, m *message.Message, t *Ticket, not Subscr
 		}
 		if p.deliver(m, s, t) == 1 {
 			if g.strategy == Sticky {
-				p.stick(g, s)
+				t := p.turn(g)
+				t.stuck = s
+				p.turns[g] = t
 			}
 			return 1
 		}
@@ -179,14 +194,26 @@ func (g *Group) dispatch(p *Publisher, m *message.Message, t *Ticket, not Subscr
 	}
 }
 
-func (p *Publisher) stick(g *Group, s *Subscription) {
-	if p.sticky[g] == s {
-		return
+// turn is what a publisher remembers of a share group.
+type turn struct {
+	stuck *Subscription // the member that sticky has picked
+	round uint32        // of round_robin
+	known bool
+}
+
+const turnsKept = 64 // before groups that have ended are looked for
+
+// turn returns what p remembers of g, and makes room for it where it is new.
+func (p *Publisher) turn(g *Group) turn {
+	t, ok := p.turns[g]
+	if !ok && len(p.turns) >= max(p.turnsMax, turnsKept) {
+		maps.DeleteFunc(p.turns, func(g *Group, _ turn) bool { return !g.ref.Alive() })
+		p.turnsMax = 2 * len(p.turns)
 	}
-	if p.sticky == nil {
-		p.sticky = map[*Group]*Subscription{}
+	if p.turns == nil {
+		p.turns = map[*Group]turn{}
 	}
-	p.sticky[g] = s
+	return t
 }
 
 // pick chooses among the online members, or among all where none is online.
@@ -212,7 +239,7 @@ func (g *Group) pick(p *Publisher, m *message.Message, list []*Subscription, not
 	}
 	strategy := g.strategy
 	if strategy == Sticky {
-		if s := p.sticky[g]; s != nil && slices.Contains(list, s) && usable(s) && (s.To.Online() || !onlineOnly) {
+		if s := p.turns[g].stuck; s != nil && slices.Contains(list, s) && usable(s) && (s.To.Online() || !onlineOnly) {
 			return s
 		}
 		strategy = g.router.cfg.InitialSticky
@@ -242,14 +269,14 @@ var memberSeed = maphash.MakeSeed()
 func (g *Group) position(strategy Strategy, p *Publisher, m *message.Message, n int) int {
 	switch strategy {
 	case RoundRobin:
-		i, ok := p.rounds[g]
-		if !ok {
-			if p.rounds == nil {
-				p.rounds = map[*Group]uint32{}
-			}
-			i = uint32(random(n)) //nolint:gosec // a starting point
+		t := p.turn(g)
+		if !t.known {
+			t.known = true
+			t.round = uint32(random(n)) //nolint:gosec // a starting point
 		}
-		p.rounds[g] = i + 1
+		i := t.round
+		t.round++
+		p.turns[g] = t
 		return int(i % uint32(n)) //nolint:gosec // n is a member count
 	case RoundRobinPerGroup:
 		return int(g.counter.Add(1) % uint32(n)) //nolint:gosec // n is a member count

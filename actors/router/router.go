@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
@@ -105,11 +106,11 @@ func (a *root) Receive(c *kernel.Context, msg any) {
 // Publisher is one publisher's side of routing: its scratch memory and its
 // place in the share groups. It belongs to one goroutine at a time.
 type Publisher struct {
-	matched []*topic.Sub[*Subscription]
-	sticky  map[*Group]*Subscription
-	rounds  map[*Group]uint32
-	busy    Subscriber
-	stripe  uint32
+	matched  []*topic.Sub[*Subscription]
+	turns    map[*Group]turn
+	turnsMax int // entries at which turns is looked through
+	busy     Subscriber
+	stripe   uint32
 }
 
 // NewPublisher returns the routing state of a new publisher.
@@ -220,6 +221,10 @@ func (r *Router) Subscribe(sub, old *Subscription, code *byte, t *Ticket) {
 	if t != nil {
 		t.Add()
 	}
+	if old != nil && (old.Filter != sub.Filter || old.Group != sub.Group) {
+		r.Unsubscribe(old, nil) // the mountpoint has changed
+		old = nil
+	}
 	if !r.shardOf(sub.Filter).send(subscribe{sub: sub, old: old, code: code, ticket: t}) {
 		*code = 0x83
 		t.Done()
@@ -237,11 +242,11 @@ func (r *Router) Unsubscribe(sub *Subscription, t *Ticket) {
 	}
 }
 
-// Announce tells a shard that is rebuilding of a session's filters: those of
+// Announce tells a shard that is rebuilding of a subscriber's filters: those of
 // subs that it owns.
-func (r *Router) Announce(shard int, epoch uint64, subs map[string]*Subscription) {
+func (r *Router) Announce(shard int, epoch uint64, subs iter.Seq[*Subscription]) {
 	var own []*Subscription
-	for _, s := range subs {
+	for s := range subs {
 		if r.Shard(s.Filter) == shard {
 			own = append(own, s)
 		}

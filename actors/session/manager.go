@@ -299,17 +299,32 @@ func (m *Manager) Reannounce(ctx context.Context, shard int, epoch uint64, done 
 	var wg sync.WaitGroup
 	gate := make(chan struct{}, 256)
 	for s := range m.All() {
-		wg.Add(1)
 		gate <- struct{}{}
-		go func() {
-			defer func() { <-gate; wg.Done() }()
-			_, _ = kernel.Call(ctx, s.process(), func(r kernel.Reply[struct{}]) any {
-				return reannounce{shard: shard, epoch: epoch, reply: r}
-			})
-		}()
+		wg.Go(func() {
+			s.reannounce(ctx, shard, epoch)
+			<-gate
+		})
 	}
 	wg.Wait()
 	done()
+}
+
+// reannounce asks until the session has answered or ended: one that crashes on
+// the way must not lose its filters.
+func (s *Session) reannounce(ctx context.Context, shard int, epoch uint64) {
+	for pause := 5 * time.Millisecond; s.alive.Load(); pause *= 2 {
+		_, err := kernel.Call(ctx, s.process(), func(r kernel.Reply[struct{}]) any {
+			return reannounce{shard: shard, epoch: epoch, reply: r}
+		})
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
 }
 
 // Kick ends the session of a client: DISCONNECT with code, then the end of the

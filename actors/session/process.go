@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"ermine/actors/fault"
@@ -83,7 +84,7 @@ func (p process) Receive(c *kernel.Context, msg any) {
 		s.hand.Done()
 	case reannounce:
 		if s.alive.Load() {
-			s.host.Router.Announce(m.shard, m.epoch, s.state.Subscriptions())
+			s.host.Router.Announce(m.shard, m.epoch, maps.Values(s.state.Subscriptions()))
 		}
 		m.reply.Send(struct{}{})
 	case tick:
