@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -56,17 +57,15 @@ type node struct {
 	lines chan string
 }
 
-// freeName makes a node name whose static port is free.
+// freeName makes a node name whose static port is free now. The port is below
+// those that the system gives to clients, of which it could be one's next.
 func freeName(prefix string) (string, error) {
 	for range 1000 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", err
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-		if offset := port - epmd.BaseDistPort; offset > 0 && offset < 60000 {
-			return prefix + strconv.Itoa(offset) + "@127.0.0.1", nil
+		port := 10000 + rand.IntN(20000)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			_ = l.Close()
+			return prefix + strconv.Itoa(port-epmd.BaseDistPort) + "@127.0.0.1", nil
 		}
 	}
 	return "", errors.New("no free port for the static rule")
