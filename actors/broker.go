@@ -204,7 +204,9 @@ func (b *Broker) Open(ctx context.Context, req session.OpenRequest) (session.Ope
 
 // publish is session.Host.Publish.
 func (b *Broker) publish(p *router.Publisher, m *message.Message, t *router.Ticket) int {
-	b.metrics.Inc(p.Stripe(), metrics.MessagesPublish)
+	if !m.System() {
+		b.metrics.Inc(p.Stripe(), metrics.MessagesPublish)
+	}
 	if m.Topic[0] == '$' && b.delayed.Enabled() {
 		if d, ok, err := topic.ParseDelayed(m.Topic); ok && err == nil {
 			return b.delay(m, d, t)

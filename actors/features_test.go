@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ermine/actors"
+	"ermine/actors/metrics"
 	"ermine/actors/router"
 	"ermine/actors/session"
 )
@@ -334,4 +335,51 @@ func TestSessionExpires(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// Pages of retained messages stop when the subscription goes.
+func TestRetainedPagesStopWithTheSubscription(t *testing.T) {
+	var clock *testClock
+	b := startBroker(t, func(c *actors.Config) { clock = withClock(c); c.Retain.DeliveryRate = 1 })
+	for i := range 5 {
+		m := newMessage(fmt.Sprintf("r/%d", i), "x", 1)
+		m.Retain = true
+		if _, err := b.Publish(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sub := connect(t, b, "sub", v4)
+	sub.subscribe("r/#", 0)
+	sub.until(t, "the first", func() bool { return len(sub.got) == 1 })
+	eventually(t, "the timer for the next", func() bool { return clock.wheel.Len() == 1 })
+	if err := sub.h.Unsubscribe(t.Context(), session.UnsubscribeRequest{PacketID: 2, Filters: []string{"r/#"}}); err != nil {
+		t.Fatal(err)
+	}
+	clock.advance(2 * time.Second)
+	if _, err := b.Retained().Clean(t.Context(), "none"); err != nil { // what came before has been handled
+		t.Fatal(err)
+	}
+	if n := clock.wheel.Len(); n != 0 {
+		t.Errorf("%d timers, want none", n)
+	}
+}
+
+// The broker's own messages are in none of the counters.
+func TestSystemMessagesAreNotCounted(t *testing.T) {
+	b := startBroker(t, func(c *actors.Config) { c.Sys.Connected, c.Sys.Heartbeat = true, time.Minute })
+	watcher := connect(t, b, "watcher", v4)
+	watcher.subscribe("$SYS/brokers/+/clients/#", 0)
+	pub := connect(t, b, "pub", v4)
+	watcher.until(t, "the event", func() bool { return len(watcher.got) > 0 })
+	before := b.Metrics().Get(metrics.MessagesPublish)
+	pub.publish("nobody", 1, 1, "x")
+	pub.until(t, "PUBACK", func() bool { return len(pub.acks) == 1 })
+	for c, want := range map[metrics.Counter]uint64{
+		metrics.MessagesPublish: 1, metrics.MessagesDropped: 1, metrics.MessagesDroppedNoSubscribers: 1,
+	} {
+		if got := b.Metrics().Get(c); got != want {
+			t.Errorf("%s is %d, want %d (%d before)", c.Name(), got, want, before)
+		}
+	}
+	eventually(t, "messages.delivered", func() bool { return b.Metrics().Get(metrics.MessagesDelivered) == 1 })
 }

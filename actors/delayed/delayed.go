@@ -142,6 +142,9 @@ func (a actor) handle(c *kernel.Context, msg any) {
 		for len(a.heap) > 0 && a.heap[0].due <= now {
 			if m := a.heap[0].msg; !m.Expired(now) {
 				a.cfg.Publish(m)
+			} else {
+				a.cfg.Metrics.Inc(0, metrics.MessagesDropped)
+				a.cfg.Metrics.Inc(0, metrics.MessagesDroppedExpired)
 			}
 			heap.Pop(&a.heap)
 		}

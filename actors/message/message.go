@@ -1,6 +1,9 @@
 package message
 
-import "sync/atomic"
+import (
+	"strings"
+	"sync/atomic"
+)
 
 // QoS is a quality of service level: 0, 1 or 2 (MQTT 5, section 4.3).
 type QoS = byte
@@ -57,6 +60,10 @@ type Message struct {
 // Expired reports whether the message's expiry interval has passed at now, in
 // Unix milliseconds.
 func (m *Message) Expired(now int64) bool { return m.Expires != 0 && now >= m.Expires }
+
+// System reports whether the message is one of the broker's own, under `$SYS/`;
+// those are not counted.
+func (m *Message) System() bool { return strings.HasPrefix(m.Topic, "$SYS/") }
 
 // Remaining is the Message Expiry Interval to send at now: the whole seconds
 // left, at least 1; 0 when the message does not expire [MQTT-3.3.2-6].

@@ -248,6 +248,9 @@ const (
 )
 
 func (a *actor) portion(c *kernel.Context, m fetch) {
+	if m.sub.Ended() {
+		return
+	}
 	size := a.cfg.DeliveryRate
 	if size <= 0 {
 		size = portionSize

@@ -17,9 +17,9 @@ type Options struct {
 	RetainAsPublished bool
 }
 
-// Subscription is one filter of one subscriber. Immutable once routed: a new
-// SUBSCRIBE for the same filter makes a new value that replaces the old one
-// [MQTT-3.8.4-3].
+// Subscription is one filter of one subscriber. Immutable once routed, but for
+// End: a new SUBSCRIBE for the same filter makes a new value that replaces the
+// old one [MQTT-3.8.4-3].
 type Subscription struct {
 	Raw       string       // the filter as the client wrote it, `$share/g/t` included
 	Filter    topic.Filter // the filter that topics are matched against
@@ -31,6 +31,8 @@ type Subscription struct {
 	// was matched before a clean start from one for its present life.
 	Life uint32
 
+	ended uint32 // atomic: 1 after End
+
 	group *Group // set on the entry that stands for a whole share group
 	node  topic.Sub[*Subscription]
 
@@ -39,6 +41,13 @@ type Subscription struct {
 	home    *index
 	granted bool
 }
+
+// End says that the subscriber has given the subscription up: what is still on
+// its way for it, such as pages of retained messages, need not come.
+func (s *Subscription) End() { atomic.StoreUint32(&s.ended, 1) }
+
+// Ended reports whether End was called. Any goroutine.
+func (s *Subscription) Ended() bool { return atomic.LoadUint32(&s.ended) != 0 }
 
 // Subscriber receives messages: a session, an Erlang process, a test.
 type Subscriber interface {

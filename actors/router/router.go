@@ -151,7 +151,7 @@ func (r *Router) Publish(p *Publisher, m *message.Message, t *Ticket) int {
 	for _, s := range subs {
 		n += r.hand(p, m, s.Value, t)
 	}
-	if n == 0 {
+	if n == 0 && !m.System() {
 		r.cfg.Metrics.Inc(p.stripe, metrics.MessagesDropped)
 		r.cfg.Metrics.Inc(p.stripe, metrics.MessagesDroppedNoSubscribers)
 	}

@@ -81,7 +81,9 @@ func (s *State) SetSubscription(sub *router.Subscription) (old *router.Subscript
 	if s.subs == nil {
 		s.subs = make(map[string]*router.Subscription, 1)
 	}
-	old = s.subs[sub.Raw]
+	if old = s.subs[sub.Raw]; old != nil {
+		old.End()
+	}
 	s.subs[sub.Raw] = sub
 	return old
 }
@@ -89,6 +91,9 @@ func (s *State) SetSubscription(sub *router.Subscription) (old *router.Subscript
 // RemoveSubscription forgets a filter and returns what it was, or nil.
 func (s *State) RemoveSubscription(raw string) *router.Subscription {
 	sub := s.subs[raw]
+	if sub != nil {
+		sub.End()
+	}
 	delete(s.subs, raw)
 	return sub
 }
@@ -345,6 +350,9 @@ func (s *State) Orphans() []Orphan {
 // Reset ends the session's life: no subscriptions, nothing in flight, nothing
 // queued [MQTT-3.1.2-4].
 func (s *State) Reset() {
+	for _, sub := range s.subs {
+		sub.End()
+	}
 	s.subs, s.win, s.queue = nil, window{}, mqueue{}
 }
 
