@@ -128,7 +128,7 @@ func ended(t testing.TB, cmd *exec.Cmd) error {
 // TestRemsh opens `erl -remsh` in a terminal and uses it as a person would.
 func TestRemsh(t *testing.T) {
 	n := startErmine(t, dist.Options{}, nil)
-	for _, leave := range []string{"q().", "exit", "\x04"} {
+	for _, leave := range []string{"q().", "exit"} {
 		t.Run(fmt.Sprintf("%q", leave), func(t *testing.T) {
 			cmd := remshCommand(t, n.Name())
 			s := startIn(t, cmd)
@@ -154,7 +154,9 @@ func TestRemsh(t *testing.T) {
 			s.keys("staus\x1b[D\x1b[Dt\r")
 			s.wait("is started")
 			s.wait(prompt)
-			s.keys("\x1b[A\r")
+			s.keys("\x1b[A")
+			s.wait("status")
+			s.keys("\r")
 			s.wait("is started")
 			s.wait(prompt)
 			s.keys("help\r")
@@ -179,10 +181,7 @@ func TestRemsh(t *testing.T) {
 			eventually(t, "command has ended", func() bool { return n.stuck.Load() == 0 })
 			s.keys("\r")
 			s.wait(prompt)
-			s.keys(leave)
-			if leave != "\x04" {
-				s.keys("\r")
-			}
+			s.keys(leave + "\r")
 			if err := ended(t, cmd); err != nil {
 				t.Errorf("erl ends with %v", err)
 			}
@@ -232,6 +231,9 @@ func TestRemshFromRunningNode(t *testing.T) {
 	s.keys("\x07")
 	s.wait(" --> ")
 	s.keys("c 1\r")
+	s.wait("c 1\r\n")
+	s.keys("\r")
+	s.wait("1> ")
 	s.keys("40 + 2.\r")
 	s.wait("42")
 }
