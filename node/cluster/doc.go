@@ -1,0 +1,2 @@
+// Package cluster is membership.
+package cluster
