@@ -89,9 +89,24 @@ func mqttConfig(cfg *config.Config, log *slog.Logger, m *metrics.Set, b hook.Bro
 		out.Hook.Zones[name] = zone(z.Mqtt)
 	}
 	for _, l := range cfg.Listeners {
-		out.Listeners = append(out.Listeners, listenerConfig(cfg, l))
+		lc := listenerConfig(cfg, l)
+		lc.Zone = zoneOf(cfg, l, out.Hook.Zones)
+		out.Listeners = append(out.Listeners, lc)
 	}
 	return out
+}
+
+// zoneOf is the name of a listener's zone. A listener that takes other fields of
+// the certificate than its zone does gets a zone of its own.
+func zoneOf(cfg *config.Config, l config.Listener, zones map[string]*hook.Zone) string {
+	z := cfg.Zone(l.Zone)
+	if l.PeerCertAsUsername == z.PeerCertAsUsername && l.PeerCertAsClientID == z.PeerCertAsClientID {
+		return l.Zone
+	}
+	z.PeerCertAsUsername, z.PeerCertAsClientID = l.PeerCertAsUsername, l.PeerCertAsClientID
+	name := l.Zone + "/" + l.ID()
+	zones[name] = zone(z)
+	return name
 }
 
 func zone(z config.Mqtt) *hook.Zone {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,10 +126,19 @@ func (r *runtime) listenerLines() []string {
 	var lines []string
 	for _, l := range s.Listeners() {
 		if l.Enable {
-			lines = append(lines, fmt.Sprintf("%s on %s", l.ID, l.Address))
+			lines = append(lines, fmt.Sprintf("%s on %s", l.ID, listenOn(l)))
 		}
 	}
 	return lines
+}
+
+// listenOn is the address of a listener as it was configured, or as the system
+// chose it where the port was left to that.
+func listenOn(l listener.Status) string {
+	if strings.HasSuffix(l.Bind, ":0") {
+		return l.Address
+	}
+	return l.Bind
 }
 
 // brokerService is the seam to the client level: one life of the actors.
@@ -310,7 +320,7 @@ func (l listeners) List() ([]ctl.Listener, error) {
 			enable, _ = on.(bool)
 		}
 		all = append(all, ctl.Listener{
-			ID: st.ID, ListenOn: st.Address, Acceptors: st.Acceptors, ProxyProtocol: st.ProxyProtocol,
+			ID: st.ID, ListenOn: listenOn(st), Acceptors: st.Acceptors, ProxyProtocol: st.ProxyProtocol,
 			Enable: enable, Running: st.Running, CurrentConn: st.CurrentConns, MaxConns: st.MaxConns,
 			ShutdownCount: st.ShutdownCount,
 		})
