@@ -114,11 +114,9 @@ type shard struct {
 }
 
 func (a *shard) Receive(c *kernel.Context, msg any) {
-	switch m := msg.(type) {
+	switch msg.(type) {
 	case kernel.Started:
-		if m.Restarts > 0 {
-			a.rebuild(c)
-		}
+		a.rebuild(c)
 		return
 	case kernel.Stopping:
 		return
@@ -141,7 +139,8 @@ func (a *shard) Receive(c *kernel.Context, msg any) {
 	}
 }
 
-// rebuild takes the entries from the sessions that are alive.
+// rebuild takes the entries from the sessions that run: none but after a crash,
+// of the shard or of the root above it.
 func (a *shard) rebuild(c *kernel.Context) {
 	n := 0
 	for s := range a.d.sessions.Running() {
@@ -150,7 +149,9 @@ func (a *shard) rebuild(c *kernel.Context) {
 			n++
 		}
 	}
-	c.Logger().Warn("directory shard rebuilt", "shard", a.id, "sessions", n)
+	if n > 0 {
+		c.Logger().Warn("directory shard rebuilt", "shard", a.id, "sessions", n)
+	}
 }
 
 func (a *shard) open(m open) {

@@ -116,8 +116,8 @@ func (s *Session) started(m kernel.Started) {
 	if h := s.handle; h != nil {
 		s.sever(h)
 	}
-	if !s.alive.Load() && s.state != nil {
-		s.release() // the answer may have been the message that was lost
+	if !s.alive.Load() {
+		s.release() // the answer, or the open, may have been the message that was lost
 	}
 	if again, ok := s.hand.Again(maxAttempts); ok {
 		s.retained(again.(RetainedBatch), true)
@@ -189,7 +189,7 @@ func (s *Session) drain() {
 
 // maxAttempts is how often one inbox item may crash the process before it is
 // given up.
-const maxAttempts = 3
+const maxAttempts = 5
 
 func (s *Session) batch() {
 	now := s.host.now()
@@ -264,7 +264,14 @@ func (s *Session) ack(now int64, it *item) {
 // open attaches a connection: a new session, a resumed one, or one taken over
 // from another connection [MQTT-3.1.4-3].
 func (s *Session) open(m Open) {
+	s.epoch.Store(m.Epoch)
 	faultOpen.HitOn(s)
+	if !m.Reply.Open() { // nobody waits: what there is stays as it is
+		if !s.alive.Load() {
+			s.release()
+		}
+		return
+	}
 	s.drain()
 	req := &m.Req
 	now := s.host.now()
@@ -294,7 +301,6 @@ func (s *Session) open(m Open) {
 	} else {
 		s.host.Metrics.Inc(h.stripe, metrics.SessionResumed)
 	}
-	s.epoch.Store(m.Epoch)
 	s.in.attach(h)
 	s.lim.Store(&req.Limits)
 	s.state.Configure(req.Limits, req.ReceiveMaximum, req.Client.Version == 5)
@@ -512,10 +518,6 @@ func (s *Session) finishSubscribe(m *subscribed) {
 	if m.handle != nil && m.handle != s.handle {
 		return
 	}
-	if m.handle != nil {
-		m.handle.conn.WriteSuback(m.req.PacketID, m.req.Codes)
-		m.handle.conn.Flush()
-	}
 	for i, sub := range m.req.Subs {
 		if m.req.Codes[i] >= 0x80 {
 			continue
@@ -527,6 +529,13 @@ func (s *Session) finishSubscribe(m *subscribed) {
 		if send && sub.Group == "" {
 			s.host.Retained(s, sub)
 		}
+	}
+	// After the store has been asked: what is published behind SUBACK, and
+	// retained, is not sent twice. The store's answer comes as a message of its
+	// own, behind SUBACK.
+	if m.handle != nil {
+		m.handle.conn.WriteSuback(m.req.PacketID, m.req.Codes)
+		m.handle.conn.Flush()
 	}
 }
 
