@@ -2,6 +2,11 @@ package conformance
 
 import (
 	"testing"
+	"time"
+
+	"ermine/actors/router"
+	"ermine/actors/session"
+	"ermine/tests/conformance/brokertest"
 )
 
 // TestRetain: the last message of each topic.
@@ -143,4 +148,36 @@ func TestRetain(t *testing.T) {
 		c.subscribeWith([]prop{subscriptionID(5)}, filter{topic, 0})
 		c.want(message(topic, "x", retain, 0, append(props, subscriptionID(5))...))
 	})
+}
+
+// TestRetainBehindSuback: the store is asked for a new subscription before
+// SUBACK leaves, else what the client publishes then would come twice.
+func TestRetainBehindSuback(t *testing.T) {
+	t.Parallel()
+	const topic = "behind/suback"
+	stored := make(chan struct{})
+	b := start(t, func(c *brokertest.Config) {
+		// On the session's process, before the store is asked: long enough for a
+		// SUBACK that has left already to be followed by the message.
+		c.Broker.Events.Subscribed = func(*session.Client, *router.Subscription) {
+			timer := time.NewTimer(200 * time.Millisecond)
+			defer timer.Stop()
+			select {
+			case <-stored:
+			case <-timer.C:
+			}
+		}
+	})
+	b.connect(t, v5).publish("other", "x", qos1|retain) // an empty store would not be asked
+	c := b.connect(t, v5)
+	c.put(packet{kind: tSubscribe, flags: 2, id: 1, filters: []filter{{topic, 1}}})
+	c.want(packet{kind: tSuback, id: 1, codes: []byte{1}})
+	c.put(message(topic, "x", qos1|retain, 2))
+	until(t, "it is stored", func() bool { return b.Retained().Get(topic) != nil })
+	close(stored)
+	c.wantAnswer(ack(tPuback, 2))
+	c.want(message(topic, "x", qos1, 1))
+	c.subscribe(filter{topic, 1}) // whatever the store was asked before comes before this
+	c.want(message(topic, "x", qos1|retain, 2))
+	c.quiet()
 }
