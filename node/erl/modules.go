@@ -183,6 +183,13 @@ func (s *Services) runCommand(ctx context.Context, c *Call) (any, error) {
 // single text is a line.
 func commandWords(args etf.List) ([]string, error) {
 	if len(args) == 1 {
+		// ["clients", "list"] is a valid text too, as all nested lists of
+		// characters are: words come first.
+		if list, ok := etf.AsList(args[0]); ok && len(list) > 0 {
+			if _, character := list[0].(int64); !character {
+				return texts(args[0])
+			}
+		}
 		if line, ok := etf.Text(args[0]); ok && line != "" {
 			return console.Words(line)
 		}
