@@ -54,7 +54,7 @@ func reasonOf(reason error) error {
 // life is one life of a child, shared between its keeper and the live tree.
 type life struct {
 	service Service
-	ctx     context.Context // ends when the child is to stop
+	ctx     context.Context //nolint:containedctx // ends when the child is to stop
 	cancel  context.CancelFunc
 	mailbox gen.ProcessMailbox // the keeper's
 }

@@ -92,8 +92,7 @@ func (p *program) run() int {
 	case errors.Is(err, errSilent):
 		return 1
 	default:
-		var status exitError
-		if errors.As(err, &status) {
+		if status, ok := errors.AsType[exitError](err); ok {
 			return int(status)
 		}
 		fmt.Fprintln(p.err, err)

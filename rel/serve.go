@@ -165,7 +165,7 @@ func (p *program) announce(s *settings, logger *slog.Logger) {
 		fmt.Fprintln(p.out, o)
 	}
 	for _, line := range s.report.WarningLines() {
-		logger.Warn(line)
+		logger.Warn("configuration", "notice", line)
 	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && limit.Cur < fewFiles {

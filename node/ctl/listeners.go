@@ -77,8 +77,10 @@ func writeListener(c *Call, l Listener) error {
 		limit = fmt.Sprint(l.MaxConns)
 	}
 	facts := [][2]string{
-		{"listen_on", l.ListenOn}, {"acceptors", fmt.Sprint(l.Acceptors)},
-		{"proxy_protocol", fmt.Sprint(l.ProxyProtocol)}, {"enable", fmt.Sprint(l.Enable)},
+		{"listen_on", l.ListenOn},
+		{"acceptors", fmt.Sprint(l.Acceptors)},
+		{"proxy_protocol", fmt.Sprint(l.ProxyProtocol)},
+		{"enable", fmt.Sprint(l.Enable)},
 		{"running", fmt.Sprint(l.Running)},
 	}
 	if l.Running {

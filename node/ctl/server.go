@@ -30,7 +30,7 @@ type Server struct {
 	file string
 	l    *net.UnixListener
 
-	ctx    context.Context // ends with the server
+	ctx    context.Context //nolint:containedctx // the server's own life, not a caller's
 	cancel context.CancelFunc
 	conns  chan struct{} // a place for each
 	wg     sync.WaitGroup

@@ -59,8 +59,10 @@ func (e *Env) brokerCommand() Command {
 		{"broker", "Show broker version, uptime and description", func(_ context.Context, c *Call) error {
 			now := time.Now()
 			facts := [][2]string{
-				{"sysdescr", e.Description}, {"version", e.Version},
-				{"datetime", now.Format(time.RFC3339)}, {"uptime", Uptime(now.Sub(e.Started))},
+				{"sysdescr", e.Description},
+				{"version", e.Version},
+				{"datetime", now.Format(time.RFC3339)},
+				{"uptime", Uptime(now.Sub(e.Started))},
 			}
 			if c.JSON {
 				m := map[string]string{}
