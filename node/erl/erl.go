@@ -169,7 +169,7 @@ func (s *Services) run(name gen.Atom, factory gen.ProcessFactory) error {
 			s.mu.Unlock()
 			return dist.ErrStopped
 		}
-		pid, err := s.net.Node().SpawnRegister(name, factory, gen.ProcessOptions{})
+		pid, err := s.spawn(name, factory)
 		if err == nil {
 			s.names[name] = pid
 		}
@@ -183,6 +183,23 @@ func (s *Services) run(name gen.Atom, factory gen.ProcessFactory) error {
 			return err
 		}
 	}
+}
+
+// spawn starts a process and then gives it its name. ergo's own SpawnRegister
+// enters the name first, and a look-up meanwhile finds half a process.
+func (s *Services) spawn(name gen.Atom, factory gen.ProcessFactory) (gen.PID, error) {
+	if _, err := s.net.Node().ProcessPID(name); err == nil {
+		return gen.PID{}, gen.ErrTaken
+	}
+	pid, err := s.net.Node().Spawn(factory, gen.ProcessOptions{})
+	if err != nil {
+		return pid, err
+	}
+	if err := s.net.Node().RegisterName(name, pid); err != nil {
+		_ = s.net.Node().SendExit(pid, gen.TerminateReasonShutdown)
+		return gen.PID{}, err
+	}
+	return pid, nil
 }
 
 // ended restarts a named process that has ended.
@@ -237,6 +254,10 @@ func (s *Services) Stop() {
 	s.hub.close()
 	s.wg.Wait()
 }
+
+// Names are the nodes and clients of this node, for the completion of a console
+// in this process (console.Local).
+func (s *Services) Names() console.Names { return s.opts.Names }
 
 // broker is the running broker, or nil.
 func (s *Services) broker() *actors.Broker { return s.opts.Broker() }

@@ -13,6 +13,7 @@ import (
 	"ergo.services/ergo/gen"
 
 	"ermine/node/console"
+	"ermine/node/ctl"
 	"ermine/node/dist"
 	"ermine/node/dist/etf"
 )
@@ -117,7 +118,7 @@ func (sh *shell) Terminate(reason error) {
 // run is the console.
 func (sh *shell) run() {
 	c := console.New(console.Config{
-		Backend:  console.NewLocal(sh.s.net.Name(), sh.s.opts.Commands, sh.s.opts.Names),
+		Backend:  console.NewLocal(sh.s.net.Name(), audited{sh}, sh.s.opts.Names),
 		Terminal: sh, Version: sh.s.opts.Version, Leave: "the node goes on",
 	})
 	err := c.Run(sh.ctx)
@@ -125,6 +126,18 @@ func (sh *shell) run() {
 		sh.stopCaller()
 	}
 	_ = sh.s.net.Node().Send(sh.self, consoleEnded{})
+}
+
+// audited tells the log which commands a remote shell runs.
+type audited struct{ sh *shell }
+
+// Commands implements console.Commands.
+func (a audited) Commands() []ctl.Command { return a.sh.s.opts.Commands.Commands() }
+
+// Run implements console.Commands.
+func (a audited) Run(ctx context.Context, args []string, asJSON bool, out io.Writer) error {
+	a.sh.s.log.Info("console command", "peer", string(a.sh.caller.Node), "command", console.Audit(args))
+	return a.sh.s.opts.Commands.Run(ctx, args, asJSON, out)
 }
 
 // leaveTime bounds how long the caller's node is asked.

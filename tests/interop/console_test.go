@@ -379,6 +379,30 @@ func TestEval(t *testing.T) {
 	eventually(t, "command has ended", func() bool { return n.stuck.Load() == 0 })
 }
 
+// TestAttachNetworks reaches nodes in each kind of network.
+func TestAttachNetworks(t *testing.T) {
+	port := startEPMD(t)
+	for _, tt := range []struct {
+		name string
+		o    dist.Options
+	}{
+		{"epmd", dist.Options{Name: shortName("g") + "@127.0.0.1", EPMD: true, EPMDPort: port}},
+		{"ipv6", dist.Options{Name: staticName(t, "g", "::1")}},
+		{"epmd ipv6", dist.Options{Name: shortName("g") + "@::1", EPMD: true, EPMDPort: port}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := startErmine(t, tt.o, nil)
+			o := attachOptions(n)
+			o.EPMD, o.EPMDPort = tt.o.EPMD, tt.o.EPMDPort
+			var out bytes.Buffer
+			o.Out = &out
+			if status, err := console.Eval(within(t), o, "status"); status != 0 || err != nil || !strings.Contains(out.String(), "is started") {
+				t.Errorf("%d, %v, %q", status, err, out.String())
+			}
+		})
+	}
+}
+
 // TestAttachRefused: what goes wrong is said.
 func TestAttachRefused(t *testing.T) {
 	n := startErmine(t, dist.Options{}, nil)
