@@ -135,6 +135,7 @@ func (a actor) handle(c *kernel.Context, msg any) {
 	case put:
 		a.seq++
 		heap.Push(&a.heap, entry{m.msg, m.due, a.seq})
+		a.count.Store(int64(len(a.heap))) // before anybody hears of it
 		a.cfg.Metrics.Inc(0, metrics.MessagesDelayed)
 		m.ticket.Done()
 	case tick:
@@ -148,10 +149,10 @@ func (a actor) handle(c *kernel.Context, msg any) {
 			}
 			heap.Pop(&a.heap)
 		}
+		a.count.Store(int64(len(a.heap)))
 	default:
 		c.Logger().Error("unexpected message", "type", fmt.Sprintf("%T", msg))
 	}
-	a.count.Store(int64(len(a.heap)))
 }
 
 func (a actor) arm(c *kernel.Context) {
