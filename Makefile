@@ -120,6 +120,7 @@ cover: test-deps build ## test coverage across packages, in cover.out
 
 .PHONY: soak
 soak: build ## mixed load for SOAKTIME; watches for loss and for growth
+	INTEROP_GARBAGE=1m $(GO) test -count=1 -run Garbage ./tests/interop
 	$(GO) run ./tests/bench -scenario soak -brokers ermine -rounds 1 -duration $(SOAKTIME) $(BENCHFLAGS)
 
 .PHONY: clean
