@@ -150,15 +150,15 @@ func (c *Core) allHeard() bool {
 
 // onJoinRequest answers a node that wants to join this one's cluster.
 func (c *Core) onJoinRequest(m Message, q JoinRequest) {
-	reply := JoinReply{EchoIncarnation: q.Record.Incarnation, At: q.At, WallMs: c.now.Wall.UnixMilli(), Outcome: OutcomeRefused}
+	reply := JoinReply{EchoIncarnation: q.Record.Incarnation, At: q.At, WallMs: c.now.Wall.UnixMilli(), Answer: AnswerRefused}
 	reply.Reason, reply.Detail = c.refusal(m, q)
 	if reply.Reason == 0 {
 		switch op := c.join; {
 		case c.self().Status == StatusJoining:
-			reply.Outcome, reply.Reason = OutcomeBusy, ReasonBusy
+			reply.Answer, reply.Reason = AnswerBusy, ReasonBusy
 			reply.Chain = []ID{c.state.Identity}
 		case op != nil && op.phase != joinYielding && op.phase != joinSettling:
-			reply.Outcome, reply.Reason = OutcomeBusy, ReasonBusy
+			reply.Answer, reply.Reason = AnswerBusy, ReasonBusy
 			reply.Chain = []ID{c.state.Identity}
 			if op.phase == joinAsking {
 				for _, id := range op.chain {
@@ -169,7 +169,7 @@ func (c *Core) onJoinRequest(m Message, q JoinRequest) {
 				}
 			}
 		default:
-			reply.Outcome = OutcomeOffer
+			reply.Answer = AnswerOffer
 			reply.Records = slices.Clone(c.table.Records())
 			c.grant(m.From, q.Record.Epoch)
 		}
@@ -249,15 +249,15 @@ func (c *Core) onJoinReply(m Message, a JoinReply) {
 		return
 	}
 	op.heard = true
-	switch a.Outcome {
-	case OutcomeOffer:
+	switch a.Answer {
+	case AnswerOffer:
 		c.commitJoin(m, a)
-	case OutcomeBusy:
+	case AnswerBusy:
 		op.chain = a.Chain
 		if at := slices.Index(a.Chain, c.state.Identity); at > 0 && compareID(slices.MinFunc(a.Chain[:at], compareID), c.state.Identity) > 0 {
 			op.phase, op.yieldUntil = joinYielding, c.now.Mono+c.cfg.OfferFor()
 		}
-	case OutcomeRefused:
+	case AnswerRefused:
 		if a.Reason == ReasonAlreadyInCluster {
 			// This node has become a member since the command was given.
 			c.send(m.FromName, m.From, Sync{Want: true, Records: []Record{c.self()}})

@@ -120,14 +120,14 @@ type JoinRequest struct {
 	Singleton bool
 }
 
-// Outcome is a contact's answer to a JoinRequest.
-type Outcome uint8
+// Answer is what a contact makes of a JoinRequest.
+type Answer uint8
 
-// The outcomes. Their numbers are part of the protocol: ONLY APPEND.
+// The answers. Their numbers are part of the protocol: ONLY APPEND.
 const (
-	OutcomeOffer   Outcome = iota // join; the offer holds for the time of OfferFor
-	OutcomeBusy                   // not now, ask again
-	OutcomeRefused                // never, for Reason
+	AnswerOffer   Answer = iota // join; the offer holds for the time of OfferFor
+	AnswerBusy                  // not now, ask again
+	AnswerRefused               // never, for Reason
 )
 
 // JoinReply answers a JoinRequest.
@@ -135,14 +135,14 @@ type JoinReply struct {
 	// EchoIncarnation and At are those of the request.
 	EchoIncarnation uint64
 	At              uint64
-	Outcome         Outcome
+	Answer          Answer
 	Reason          Reason
 	Detail          string
 	WallMs          int64
-	// Chain, for OutcomeBusy: the contact, whom it waits for, whom that one
+	// Chain, for AnswerBusy: the contact, whom it waits for, whom that one
 	// waits for, and so on.
 	Chain []ID
-	// Records, for OutcomeOffer: the cluster's table.
+	// Records, for AnswerOffer: the cluster's table.
 	Records []Record
 }
 
@@ -215,7 +215,7 @@ func Encode(dst []byte, m Message) []byte {
 		kind = kindJoinReply
 		dst = binary.AppendUvarint(dst, b.EchoIncarnation)
 		dst = binary.AppendUvarint(dst, b.At)
-		dst = append(dst, byte(b.Outcome), byte(b.Reason))
+		dst = append(dst, byte(b.Answer), byte(b.Reason))
 		dst = appendText(dst, b.Detail)
 		dst = binary.AppendVarint(dst, b.WallMs)
 		dst = binary.AppendUvarint(dst, uint64(len(b.Chain)))
@@ -431,7 +431,7 @@ func Decode(b []byte) (Message, error) {
 	case kindJoinRequest:
 		m.Body = JoinRequest{At: r.uint(), Target: NodeName(r.text(maxNameLen)), Record: r.record(), WallMs: r.int(), Singleton: r.bool()}
 	case kindJoinReply:
-		b := JoinReply{EchoIncarnation: r.uint(), At: r.uint(), Outcome: Outcome(r.byte()), Reason: Reason(r.byte()), Detail: r.text(maxTextLen), WallMs: r.int()}
+		b := JoinReply{EchoIncarnation: r.uint(), At: r.uint(), Answer: Answer(r.byte()), Reason: Reason(r.byte()), Detail: r.text(maxTextLen), WallMs: r.int()}
 		for range r.count(maxChain) {
 			b.Chain = append(b.Chain, r.id())
 		}
