@@ -39,6 +39,12 @@
 //     a crash between the two repeats the step, and a message that the State
 //     already holds is not delivered twice.
 //   - C4: a process never blocks: not on a socket, not on another actor.
+//   - C5: a Session whose process has failed for good is ended before another
+//     of its client ID begins: its filters leave the router, and nothing that it
+//     had taken keeps a publisher waiting.
+//   - C6: the reader of a connection never waits for something that only a later
+//     packet of the same connection can bring: a PUBREC held back for
+//     max_awaiting_rel does not count as slowness.
 //
 // # Full
 //

@@ -200,31 +200,25 @@ func (h *Handle) Unsubscribe(ctx context.Context, req UnsubscribeRequest) error 
 }
 
 func (s *Session) subscribe(ctx context.Context, h *Handle, req SubscribeRequest) error {
-	if h != nil {
-		h.idle()
-	}
-	w := newWaiter()
-	done, err := kernel.Call(ctx, s.process(), func(r kernel.Reply[*subscribed]) any {
+	return change(ctx, s, h, func(w *waiter, r kernel.Reply[*subscribed]) any {
 		return subscribe{handle: h, req: req, wait: w, reply: r}
 	})
-	if err != nil {
-		return err
-	}
-	if err := w.wait(ctx); err != nil {
-		return err
-	}
-	s.send(done)
-	return nil
 }
 
 func (s *Session) unsubscribe(ctx context.Context, h *Handle, req UnsubscribeRequest) error {
+	return change(ctx, s, h, func(w *waiter, r kernel.Reply[*unsubscribed]) any {
+		return unsubscribe{handle: h, req: req, wait: w, reply: r}
+	})
+}
+
+// change asks the process for a change of its subscriptions, waits for the topic
+// shards, and hands the process's answer back to it to be acknowledged.
+func change[T any](ctx context.Context, s *Session, h *Handle, request func(*waiter, kernel.Reply[T]) any) error {
 	if h != nil {
 		h.idle()
 	}
 	w := newWaiter()
-	done, err := kernel.Call(ctx, s.process(), func(r kernel.Reply[*unsubscribed]) any {
-		return unsubscribe{handle: h, req: req, wait: w, reply: r}
-	})
+	done, err := kernel.Call(ctx, s.process(), func(r kernel.Reply[T]) any { return request(w, r) })
 	if err != nil {
 		return err
 	}
