@@ -37,9 +37,14 @@ const (
 	maxLane = 10_000
 
 	// subscribeTime bounds how long the broker may take to route a filter;
-	// publishTime, above ackTime, how long a publish is waited for.
+	// publishTime, above the default of Options.AckTime, how long a publish is
+	// waited for.
 	subscribeTime = 10 * time.Second
 	publishTime   = 60 * time.Second
+
+	// replaceTime is for how long after a subscription was replaced publishes
+	// may still find both the old and the new one.
+	replaceTime = subscribeTime + time.Second
 )
 
 // errUnavailable is answered while there is no broker.
@@ -126,28 +131,29 @@ func (h *hub) subscribe(ctx context.Context, pid gen.PID, filter, opts any) erro
 	fresh := &slot{sub: sub, broker: b, ack: o.Ack, opts: o}
 	s.mu.Lock()
 	old := s.slots[raw]
-	if old != nil {
-		fresh.last = old.last
-	}
 	if !s.gone {
-		s.slots[raw] = fresh
+		s.replace(old, fresh)
 		s.maxQueue, s.window = o.MaxQueue, o.MaxInflight
 	}
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, subscribeTime)
 	defer cancel()
 	err = b.Subscribe(ctx, sub)
-	if old != nil {
-		old.broker.Unsubscribe(old.sub)
-	}
 	s.mu.Lock()
 	current := !s.gone && s.slots[raw] == fresh
-	if err != nil && current {
+	switch {
+	case err == nil || !current:
+	case old != nil: // it goes on
+		s.slots[raw] = old
+	default:
 		delete(s.slots, raw)
 	}
 	s.mu.Unlock()
 	if err != nil || !current {
 		b.Unsubscribe(sub)
+	}
+	if old != nil && err == nil {
+		old.broker.Unsubscribe(old.sub)
 	}
 	switch {
 	case err != nil:
@@ -158,7 +164,7 @@ func (h *hub) subscribe(ctx context.Context, pid gen.PID, filter, opts any) erro
 	}
 	if o.Handling == 0 || o.Handling == 1 && old == nil {
 		if !parsed.Shared() { // [MQTT-4.8.2] shared ones get none
-			h.s.wg.Go(func() { h.retained(s, fresh) })
+			go h.retained(s, fresh)
 		}
 	}
 	return nil
@@ -434,7 +440,7 @@ func (h *hub) again(ctx context.Context, s *subscriber, old *slot, b *actors.Bro
 	s.mu.Lock()
 	wanted := !s.gone && s.slots[sub.Raw] == old
 	if wanted {
-		s.slots[sub.Raw] = fresh
+		s.replace(old, fresh)
 	}
 	s.mu.Unlock()
 	if !wanted {

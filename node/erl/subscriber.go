@@ -44,13 +44,37 @@ type subscriber struct {
 }
 
 // slot is one subscription of a subscriber. While it is being replaced both the
-// old and the new one are routed, and last tells the second copy of a message.
+// old and the new one are routed: until then last tells the second copy of a
+// message.
 type slot struct {
 	sub    *router.Subscription
 	broker *actors.Broker
 	ack    bool
 	opts   subscribeOptions
+	until  time.Time
 	last   *message.Message
+}
+
+// replace puts a slot in the place of old, which may be nil. s.mu is held.
+func (s *subscriber) replace(old, fresh *slot) {
+	if old != nil {
+		fresh.until, fresh.last = s.hub.s.opts.Now().Add(replaceTime), old.last
+	}
+	s.slots[fresh.sub.Raw] = fresh
+}
+
+// twice reports whether m is the second copy of a message, and remembers it.
+func (sl *slot) twice(m *message.Message, now func() time.Time) bool {
+	if sl.until.IsZero() {
+		return false
+	}
+	if now().After(sl.until) {
+		sl.until, sl.last = time.Time{}, nil
+		return false
+	}
+	second := sl.last == m
+	sl.last = m
+	return second
 }
 
 // item is a message on its way.
@@ -89,12 +113,11 @@ func (s *subscriber) Deliver(m *message.Message, sub *router.Subscription, t *ro
 		s.mu.Unlock()
 		return router.Gone
 	}
-	if sl.last == m {
+	if sl.twice(m, s.hub.s.opts.Now) {
 		s.mu.Unlock()
 		t.Done()
 		return router.Taken
 	}
-	sl.last = m
 	it := s.item(sl, m, m.Retain && sl.sub.RetainAsPublished)
 	it.ticket = t
 	released := s.push(it)
@@ -203,6 +226,7 @@ func (s *subscriber) pump() {
 		}
 		err := s.hub.s.send(s.ctx, s.to, mqttTerm(it, now))
 		s.mu.Lock()
+		it.m = nil // an item in the window needs it no more
 		if err == nil {
 			s.delivered++
 		} else {

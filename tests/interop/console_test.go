@@ -382,10 +382,14 @@ func TestEval(t *testing.T) {
 // TestAttachNetworks reaches nodes in each kind of network.
 func TestAttachNetworks(t *testing.T) {
 	port := startEPMD(t)
+	ca := newAuthority(t)
+	ca.issue("node")
+	ca.issue("console")
 	for _, tt := range []struct {
 		name string
 		o    dist.Options
 	}{
+		{"tls", dist.Options{TLS: ca.settings("node")}},
 		{"epmd", dist.Options{Name: shortName("g") + "@127.0.0.1", EPMD: true, EPMDPort: port}},
 		{"ipv6", dist.Options{Name: staticName(t, "g", "::1")}},
 		{"epmd ipv6", dist.Options{Name: shortName("g") + "@::1", EPMD: true, EPMDPort: port}},
@@ -394,6 +398,9 @@ func TestAttachNetworks(t *testing.T) {
 			n := startErmine(t, tt.o, nil)
 			o := attachOptions(n)
 			o.EPMD, o.EPMDPort = tt.o.EPMD, tt.o.EPMDPort
+			if tt.o.TLS != nil {
+				o.TLS = ca.settings("console")
+			}
 			var out bytes.Buffer
 			o.Out = &out
 			if status, err := console.Eval(within(t), o, "status"); status != 0 || err != nil || !strings.Contains(out.String(), "is started") {

@@ -80,7 +80,13 @@ func (n *ermineNode) commands() *ctl.Tree {
 // startErmine starts a node with everything that Erlang nodes use.
 func startErmine(t testing.TB, o dist.Options, edit func(*erl.Options)) *ermineNode {
 	t.Helper()
-	n := &ermineNode{goNode: startGo(t, o)}
+	return addErmine(t, startGo(t, o), edit)
+}
+
+// addErmine gives a node a broker and the services.
+func addErmine(t testing.TB, g *goNode, edit func(*erl.Options)) *ermineNode {
+	t.Helper()
+	n := &ermineNode{goNode: g}
 	n.broker = actors.New(actors.Config{Logger: testLogger(t), Node: n.Name(), Version: version, Retain: retain.Config{Enable: true}})
 	if err := n.broker.Start(); err != nil {
 		t.Fatal(err)
@@ -136,6 +142,25 @@ func term(t testing.TB, text string, args ...any) any {
 		t.Fatalf("%s: %v", text, err)
 	}
 	return v
+}
+
+// TestServicesNetworks uses the services in every kind of network.
+func TestServicesNetworks(t *testing.T) {
+	for _, nw := range networks() {
+		t.Run(nw.name, func(t *testing.T) {
+			g, e := nw.pair(t)
+			n := addErmine(t, g, nil)
+			e.let("N = '%s', ok", n.Name())
+			e.want(etf.Atom("pong"), "net_adm:ping(N)")
+			e.want(etf.Atom("ok"), `gen_server:call({ermine, N}, {subscribe, <<"a/#">>, #{qos => 1}})`)
+			e.want(term(t, "{ok, 1}"), `rpc:call(N, ermine, publish, [<<"a/b">>, <<"x">>, #{qos => 1}])`)
+			e.want("x", `receive {mqtt, <<"a/b">>, P, #{qos := 1}} -> P after 10000 -> nothing end`)
+			e.want(etf.Atom("true"), `is_binary(rpc:call(N, ermine_ctl, run_command, [["cluster", "status"]]))`)
+			e.want(etf.Atom("undef"), `try erpc:call(N, no, f, []) catch error:{exception, R, _} -> R end`)
+			e.kill()
+			eventually(t, "subscription is gone", func() bool { return n.publish("a/b", "", 0) == 0 })
+		})
+	}
 }
 
 // callForms are the ways to call a function on another node, as text with M, F
