@@ -111,6 +111,9 @@ func (n *Node) Boot(ctx context.Context) error {
 	if err := node.ApplicationStartPermanent(applicationName, gen.ApplicationOptions{}); err != nil {
 		return fmt.Errorf("start application: %w", err)
 	}
+	if err := node.Send(gen.Atom(supervisorName), boot{}); err != nil {
+		return fmt.Errorf("start application: %w", err)
+	}
 	select {
 	case <-n.family.booted:
 		return nil

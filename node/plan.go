@@ -194,7 +194,9 @@ func (p *plan) exited(i int, reason error, now time.Time) {
 		return
 	}
 	if p.strategy == RestForOne && !c.alone {
-		p.from = min(p.from, i)
+		if !p.clearing || i < p.from {
+			p.from = i // otherwise those before it run again already (P2)
+		}
 		p.clearing = true
 	}
 }

@@ -159,6 +159,15 @@ func TestPlan(t *testing.T) {
 			begun b -> start c
 			begun c ->
 		`, []int{0, 2, 0}, ""},
+		{"rest_for_one: what runs again stays when one behind it fails to start", newPlan(RestForOne), booted + `
+			down a -> stop c
+			down c ok -> stop b
+			down b ok -> start a
+			begun a -> start b
+			begun b -> start c
+			down c -> start c
+			begun c ->
+		`, []int{1, 0, 1}, ""},
 		{"one_for_one: only the one", newPlan(OneForOne), booted + `
 			down a -> start a
 			down b -> start b

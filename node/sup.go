@@ -16,7 +16,9 @@ import (
 
 // The messages of a supervisor.
 type (
-	// boot (cast, from itself) starts the children for the first time.
+	// boot (cast, from the node) starts the children for the first time. It
+	// comes when ergo has done with starting the application: its end would
+	// race with that.
 	boot struct{}
 	// shutdown (cast, from the node) stops them for good.
 	shutdown struct{}
@@ -98,7 +100,7 @@ func (s *supervisor) Init(...any) error {
 	s.f.mu.Lock()
 	s.f.mailbox = s.Mailbox()
 	s.f.mu.Unlock()
-	return s.Send(s.PID(), boot{})
+	return nil
 }
 
 // HandleMessage implements act.ActorBehavior.

@@ -36,7 +36,11 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		programPath = filepath.Join(dir, "bin", "node")
-		build := exec.Command("go", "build", "-ldflags", "-X main.version=9.8.7-test", "-o", programPath, ".")
+		args := []string{"build", "-ldflags", "-X main.version=9.8.7-test", "-o", programPath}
+		if raceEnabled {
+			args = append(args, "-race")
+		}
+		build := exec.Command("go", append(args, ".")...)
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 			return 1
@@ -74,6 +78,9 @@ func newNode(t *testing.T, short string, env ...string) *testNode {
 	t.Cleanup(func() {
 		if pid, ok := n.pid(); ok {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if text, _ := os.ReadFile(filepath.Join(n.dir, "log", outName)); bytes.Contains(text, []byte("DATA RACE")) {
+			t.Error("a data race")
 		}
 		if t.Failed() {
 			for _, file := range []string{"node.out", "ermine.log"} {
