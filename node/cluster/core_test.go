@@ -1,0 +1,304 @@
+package cluster
+
+import (
+	"errors"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+)
+
+func testInstant(seconds float64) Instant {
+	d := time.Duration(seconds * float64(time.Second))
+	return Instant{Mono: d, Wall: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(d)}
+}
+
+func testConfig(name NodeName) Config {
+	cfg := DefaultConfig(name)
+	next := byte(len(name))
+	cfg.NewID = func() ID {
+		next++
+		return testID(next + name[len(name)-1])
+	}
+	return cfg
+}
+
+// newTestCore is a running node, alone.
+func newTestCore(t testing.TB, name NodeName) *Core {
+	t.Helper()
+	c, err := New(testConfig(name), State{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Start(testInstant(0))
+	c.Ready(testInstant(0))
+	return c
+}
+
+// effects of one type.
+func only[E Effect](all []Effect) []E {
+	var found []E
+	for _, e := range all {
+		if e, ok := e.(E); ok {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// TestMergeLaws: whatever the order, number and grouping of merges, tables that
+// have seen the same records are equal.
+func TestMergeLaws(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	random := func() Record {
+		r := testRecord(byte(1 + rng.IntN(4)))
+		r.Epoch, r.Incarnation, r.Seq = uint64(rng.IntN(3)), uint64(rng.IntN(3)), uint64(rng.IntN(3))
+		r.Status = Status(rng.IntN(4))
+		if rng.IntN(4) == 0 {
+			return r.tombstone(int64(rng.IntN(3)))
+		}
+		return r
+	}
+	merge := func(t *Table, recs []Record) {
+		for _, r := range recs {
+			t.Merge(r)
+		}
+	}
+	for range 3000 {
+		recs := make([]Record, 1+rng.IntN(12))
+		for i := range recs {
+			recs[i] = random()
+		}
+		var forth, back, twice, parts Table
+		merge(&forth, recs)
+		shuffled := slices.Clone(recs)
+		rng.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		merge(&back, shuffled)
+		merge(&twice, recs)
+		merge(&twice, recs)
+		var half Table
+		merge(&half, recs[len(recs)/2:])
+		merge(&parts, recs[:len(recs)/2])
+		merge(&parts, half.Records())
+		for name, other := range map[string]*Table{"commutative": &back, "idempotent": &twice, "associative": &parts} {
+			if !reflect.DeepEqual(forth.Records(), other.Records()) || forth.Digest() != other.Digest() {
+				t.Fatalf("not %s:\n%v\n%v\nfrom %v", name, forth.Records(), other.Records(), recs)
+			}
+		}
+		// The digest tells tables apart, and is kept as records come and go.
+		for _, r := range slices.Clone(forth.Records()) {
+			forth.Remove(r.ID)
+		}
+		if forth.Digest() != 0 || len(forth.Records()) != 0 {
+			t.Fatalf("digest %x of an empty table", forth.Digest())
+		}
+	}
+}
+
+// TestRecordOrder names the reasons for which one record replaces another.
+func TestRecordOrder(t *testing.T) {
+	base := testRecord(1)
+	with := func(change func(*Record)) Record {
+		r := base
+		change(&r)
+		return r
+	}
+	ascending := []Record{
+		base,
+		with(func(r *Record) { r.Seq++ }),
+		with(func(r *Record) { r.Incarnation, r.Seq = r.Incarnation+1, 1 }),
+		base.tombstone(1),
+		base.tombstone(2),
+		with(func(r *Record) { r.Epoch, r.Incarnation, r.Seq = r.Epoch+1, 1, 1 }),
+	}
+	for i, a := range ascending {
+		for j, b := range ascending {
+			if got := compareRecords(a, b); (got > 0) != (i > j) || (got == 0) != (i == j) {
+				t.Errorf("%d against %d: %d", i, j, got)
+			}
+		}
+	}
+}
+
+// request is what a joiner sends to the core c.
+func request(c *Core, change func(*Message, *JoinRequest)) Message {
+	q := JoinRequest{At: 7, Target: c.cfg.Name, Record: testRecord(0x71), WallMs: c.now.Wall.UnixMilli()}
+	m := Message{Cluster: testID(0x72), From: q.Record.ID, FromName: q.Record.Name}
+	if change != nil {
+		change(&m, &q)
+	}
+	m.Body = q
+	return m
+}
+
+// TestRefusals: each check of the contact, and that the earlier one speaks.
+func TestRefusals(t *testing.T) {
+	// The rows are in the order of the checks; each case breaks its own and all
+	// later ones.
+	rows := []struct {
+		reason Reason
+		breaks func(*Core, *Message, *JoinRequest)
+	}{
+		{ReasonDuplicateID, func(c *Core, m *Message, _ *JoinRequest) { m.From = c.Identity() }},
+		{ReasonAlreadyInCluster, func(c *Core, m *Message, q *JoinRequest) {
+			m.Cluster = c.Cluster()
+			c.learn(q.Record)
+		}},
+		{ReasonNameMismatch, func(_ *Core, _ *Message, q *JoinRequest) { q.Target = "other@h" }},
+		{ReasonVersions, func(_ *Core, _ *Message, q *JoinRequest) { q.Record.Versions = []Range{{"cluster", 2, 3}} }},
+		{ReasonLeaving, func(c *Core, _ *Message, _ *JoinRequest) { c.leave = &leaveOp{} }},
+		{ReasonNotRunning, func(c *Core, _ *Message, _ *JoinRequest) { c.setSelf(func(r *Record) { r.Status = StatusStarting }) }},
+		{ReasonClock, func(c *Core, _ *Message, q *JoinRequest) { q.WallMs += c.cfg.MaxClockSkew.Milliseconds() + 1 }},
+		{ReasonSingleton, func(_ *Core, _ *Message, q *JoinRequest) { q.Singleton = true }},
+		{ReasonNameTaken, func(c *Core, m *Message, _ *JoinRequest) {
+			if m.From != c.Identity() { // that would be an echo
+				m.FromName = c.cfg.Name
+			}
+		}},
+	}
+	for i, row := range rows {
+		t.Run(row.reason.String(), func(t *testing.T) {
+			c := newTestCore(t, "c@h")
+			m := request(c, nil)
+			q := m.Body.(JoinRequest)
+			for _, later := range rows[i:] {
+				later.breaks(c, &m, &q)
+			}
+			m.Body = q
+			got := only[Send](c.Receive(testInstant(0), m))
+			if len(got) == 0 {
+				t.Fatal("no answer")
+			}
+			reply, ok := got[len(got)-1].Message.Body.(JoinReply)
+			if !ok || reply.Answer != AnswerRefused || reply.Reason != row.reason {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+	c := newTestCore(t, "c@h")
+	sent := only[Send](c.Receive(testInstant(0), request(c, nil)))
+	if len(sent) != 1 || sent[0].Message.Body.(JoinReply).Answer != AnswerOffer {
+		t.Errorf("nothing broken: %+v", sent)
+	}
+}
+
+// TestOfferHolds: whoever has made an offer keeps its cluster until it is taken
+// up or over (J1).
+func TestOfferHolds(t *testing.T) {
+	c := newTestCore(t, "c@h")
+	c.Receive(testInstant(0), request(c, nil))
+	if out := c.Join(testInstant(1), 1, "d@h"); len(only[Send](out)) != 0 {
+		t.Errorf("asks while its offer is open: %v", out)
+	}
+	last := c.cfg.OfferFor() + 2*c.cfg.Heartbeat
+	if out := c.Tick(Instant{Mono: last}); len(only[Send](out)) != 0 {
+		t.Errorf("asks while its offer is open: %v", out)
+	}
+	sent := only[Send](c.Tick(Instant{Mono: last + 1}))
+	if len(sent) != 1 || sent[0].To != "d@h" {
+		t.Errorf("does not ask once its offer is over: %v", sent)
+	}
+}
+
+func TestCommandsAlone(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		give func(*Core) []Effect
+		want error
+	}{
+		{"join itself", func(c *Core) []Effect { return c.Join(testInstant(1), 7, "c@h") }, ErrSelf},
+		{"join itself, short", func(c *Core) []Effect { return c.Join(testInstant(1), 7, "c") }, ErrSelf},
+		{"leave", func(c *Core) []Effect { return c.Leave(testInstant(1), 7) }, ErrNotInCluster},
+		{"remove itself", func(c *Core) []Effect { return c.ForceLeave(testInstant(1), 7, "c") }, ErrSelf},
+		{"remove a stranger", func(c *Core) []Effect { return c.ForceLeave(testInstant(1), 7, "d") }, ErrNotInCluster},
+		{"a second join", func(c *Core) []Effect {
+			c.Join(testInstant(1), 6, "d")
+			return c.Join(testInstant(1), 7, "e")
+		}, ErrBusy},
+		{"after the end", func(c *Core) []Effect {
+			c.Stop(testInstant(1))
+			return c.Join(testInstant(1), 7, "e")
+		}, ErrInterrupted},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := only[Reply](tc.give(newTestCore(t, "c@h")))
+			if len(got) != 1 || got[0].Command != 7 || !errors.Is(got[0].Err, tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestConnectFailed: what the process knows of a failure reaches the operator.
+func TestConnectFailed(t *testing.T) {
+	for _, cause := range []Cause{CauseResolve, CausePort, CauseCookie, CauseName, CauseSilent} {
+		c := newTestCore(t, "c@h")
+		c.Join(testInstant(1), 1, "d@h")
+		got := only[Reply](c.ConnectFailed(testInstant(2), "d@h", cause, "why"))
+		var e *JoinError
+		if len(got) != 1 || !errors.As(got[0].Err, &e) || e.Detail != "why" {
+			t.Errorf("%s: %v", cause, got)
+			continue
+		}
+		if e.Reason == ReasonNameMismatch != (cause == CauseName) || e.Reason == ReasonUnreachable && e.Cause != cause {
+			t.Errorf("%s: %+v", cause, e)
+		}
+	}
+	c := newTestCore(t, "c@h")
+	c.Join(testInstant(1), 1, "d@h")
+	var e *JoinError
+	got := only[Reply](c.Tick(Instant{Mono: time.Minute}))
+	if len(got) != 1 || !errors.As(got[0].Err, &e) || e.Cause != CauseSilent {
+		t.Errorf("no answer at all: %v", got)
+	}
+}
+
+// TestRenamed: a member keeps its name, a node alone need not.
+func TestRenamed(t *testing.T) {
+	c := newTestCore(t, "c@h")
+	alone := only[Persist](c.Leave(testInstant(1), 1))
+	if len(alone) != 0 {
+		t.Fatalf("left a cluster of one: %v", alone)
+	}
+	c.learn(testRecord(1))
+	c.dirty = true
+	saved := only[Persist](c.end())[0].State
+	_, err := New(testConfig("renamed@h"), saved)
+	var renamed *RenamedError
+	if !errors.Is(err, ErrRenamed) || !errors.As(err, &renamed) || renamed.Member != "c@h" || len(renamed.Others) != 1 {
+		t.Errorf("got %v", err)
+	}
+	again, err := New(testConfig("c@h"), saved)
+	if err != nil || again.Identity() != c.Identity() || again.self().Incarnation != c.self().Incarnation+1 {
+		t.Errorf("the same name: %v", err)
+	}
+	saved.Records = slices.DeleteFunc(saved.Records, func(r Record) bool { return r.ID != saved.Identity })
+	again, err = New(testConfig("renamed@h"), saved)
+	if err != nil || again.Identity() != c.Identity() || again.View().Members[0].Name != "renamed@h" {
+		t.Errorf("alone: %v", err)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"no name":           func(c *Config) { c.Name = "" },
+		"no host":           func(c *Config) { c.Name = "c" },
+		"no heartbeat":      func(c *Config) { c.Heartbeat = 0 },
+		"dead too soon":     func(c *Config) { c.DeadAfter = c.Heartbeat*2 - 1 },
+		"negative probes":   func(c *Config) { c.IndirectProbes = -1 },
+		"no join timeout":   func(c *Config) { c.JoinTimeout = 0 },
+		"no identities":     func(c *Config) { c.NewID = nil },
+		"no skew at all":    func(c *Config) { c.MaxClockSkew = 0 },
+		"tombstones vanish": func(c *Config) { c.TombstoneFor = 0 },
+	} {
+		cfg := DefaultConfig("c@h")
+		if err := cfg.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		change(&cfg)
+		if _, err := New(cfg, State{}); !errors.Is(err, ErrConfig) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
