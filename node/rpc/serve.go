@@ -192,7 +192,9 @@ func (s *callServer) run(id uint64, c *served) {
 	case len(reply) > s.e.cfg.MaxCall:
 		code, reply = CallTooLarge, nil
 	}
-	s.reply(c.ctx, id, code, reply)
+	if c.ctx.Err() == nil { // else nobody waits
+		s.reply(c.ctx, id, code, reply)
+	}
 	s.mu.Lock()
 	s.end(id, c)
 	s.mu.Unlock()
