@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"ermine/node/cluster"
@@ -87,7 +86,12 @@ func (w *world) agree() {
 // other, each on its own island: neither looks for the other any more.
 func (w *world) severed(a, b *node) bool {
 	removed := func(n *node) bool {
-		return slices.ContainsFunc(w.graves, func(g grave) bool { return g.cluster == n.core.Cluster() && g.id == n.id })
+		for _, c := range w.commands {
+			if c.grave != nil && c.grave.cluster == n.core.Cluster() && c.grave.id == n.id {
+				return true
+			}
+		}
+		return false
 	}
 	return removed(a) && removed(b)
 }

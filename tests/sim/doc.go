@@ -26,7 +26,7 @@
 //	versions A MIN MAX        A speaks these versions (before node)
 //	heal                      the network is whole, quick and orderly
 //	run D                     let time pass
-//	status [A...]             print the cluster status of the nodes that are up
+//	status [A]                print the cluster status of all nodes or one
 //	results                   print what commands have ended with since the last time
 //	events A                  print A's events since the last time
 //	settle                    let twice the detection time pass, then check

@@ -69,6 +69,7 @@ type node struct {
 	id      cluster.ID
 	// members is what the events say: present, and whether up.
 	members map[cluster.ID]bool
+	upAt    map[cluster.ID]time.Duration // when NodeUp was told last
 	events  []string
 }
 
@@ -177,7 +178,7 @@ func (w *world) instant(n *node) cluster.Instant {
 }
 
 func (w *world) add(name cluster.NodeName) *node {
-	n := &node{name: name, members: map[cluster.ID]bool{}}
+	n := &node{name: name, members: map[cluster.ID]bool{}, upAt: map[cluster.ID]time.Duration{}}
 	n.cfg = cluster.DefaultConfig(name)
 	n.cfg.NewID = w.newID
 	n.cfg.Release = "0.3.0"
@@ -395,6 +396,7 @@ func (w *world) apply(n *node, effects []cluster.Effect) {
 				w.failf("S4: %s: NodeUp of %s: member %t, up %t", n.name, e.Member.Name, had, up)
 			}
 			n.members[e.Member.ID] = true
+			n.upAt[e.Member.ID] = w.now
 		case cluster.NodeDown:
 			w.note(n, "down "+string(e.Member.Name))
 			if up, had := n.members[e.Member.ID]; !had || !up {
@@ -470,13 +472,15 @@ func (w *world) verdict(n *node, m cluster.Member) {
 		if via == n || via == to || via.core == nil || via.core.Cluster() != n.core.Cluster() || !clean(n, via) || !clean(via, to) {
 			continue
 		}
-		if both(n, via, to) {
+		if w.knows(n, via) && w.knows(via, n) && w.knows(via, to) {
 			w.failf("S3: %s declares %s dead, which it could reach through %s", n.name, m.Name, via.name)
 			return
 		}
 	}
 }
 
-// both tells whether n and via have known each other as alive, and via the
-// third.
-func both(n, via, to *node) bool { return n.members[via.id] && via.members[n.id] && via.members[to.id] }
+// knows tells whether a has held b for alive long enough to ask it for a probe,
+// or to make one.
+func (w *world) knows(a, b *node) bool {
+	return a.members[b.id] && w.now-a.upAt[b.id] > a.cfg.DeadAfter
+}
