@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -63,9 +64,9 @@ func (p *program) run() int {
 		attach.Flags().StringVar(&flags.cookie, "cookie", "", "its cookie; otherwise the configuration's")
 		root.AddCommand(attach)
 	}
-	add("ping", "tell whether the node answers", false, p.ping)
+	add("ping", "tell whether the node answers", false, p.probe("ping"))
 	add("pid", "print the node's process id", false, p.pid)
-	add("status", "tell whether the node has started", false, func(ctx context.Context) error { return p.ctl(ctx, []string{"status"}) })
+	add("status", "tell whether the node has started", false, p.probe("status"))
 	add("version", "print the version", false, func(context.Context) error {
 		_, err := fmt.Fprintln(p.out, version)
 		return err
@@ -129,7 +130,26 @@ func (p *program) command(ctx context.Context, s *settings, args []string) error
 	return nil
 }
 
-func (p *program) ping(ctx context.Context) error { return p.ctl(ctx, []string{"ping"}) }
+// probeTime is how long ping and status wait for a node that is there and does
+// not answer.
+const probeTime = 10 * time.Second
+
+// probe runs a command that a node answers at once.
+func (p *program) probe(command string) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		s, err := p.load(false)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, probeTime)
+		defer cancel()
+		err = p.command(ctx, s, []string{command})
+		if ctx.Err() != nil {
+			return p.notResponding(s)
+		}
+		return err
+	}
+}
 
 func (p *program) pid(context.Context) error {
 	s, err := p.load(false)
