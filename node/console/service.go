@@ -164,7 +164,8 @@ func (s *service) attach(t etf.Tuple) any {
 	c.ctx, c.end = context.WithCancel(context.Background())
 	token := s.cfg.Network.MakeRef()
 	s.consoles[token], s.monitors[monitor] = c, token
-	s.cfg.Logger.Info("console attached", c.who...)
+	// A warning, so that the default log level shows it: somebody is in command.
+	s.cfg.Logger.Warn("console attached", c.who...)
 	return etf.Tuple{etf.Atom("ok"), etf.Map{
 		{Key: etf.Atom("token"), Value: token},
 		{Key: etf.Atom("node"), Value: s.cfg.Network.Name()},

@@ -86,7 +86,8 @@ func (sh *shell) HandleMessage(_ gen.PID, message any) error {
 		if _, err := sh.s.net.Monitor(sh.PID(), sh.leader); err != nil {
 			return err
 		}
-		sh.s.log.Info("remote shell attached", "peer", string(sh.caller.Node))
+		// A warning, so that the default log level shows it: somebody is in command.
+		sh.s.log.Warn("remote shell attached", "peer", string(sh.caller.Node))
 		go sh.run()
 	case etf.Tuple:
 		if len(m) == 3 && m[0] == etf.Atom("io_reply") {
