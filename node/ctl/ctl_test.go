@@ -352,17 +352,3 @@ func FuzzSplitLine(f *testing.F) {
 		}
 	})
 }
-
-func TestUptime(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0:                             "0 seconds",
-		59 * time.Second:              "59 seconds",
-		time.Minute:                   "1 minutes, 0 seconds",
-		62*time.Minute + time.Second:  "1 hours, 2 minutes, 1 seconds",
-		24*time.Hour + 52*time.Second: "1 days, 0 hours, 0 minutes, 52 seconds",
-	} {
-		if got := Uptime(d); got != want {
-			t.Errorf("Uptime(%s) = %q, want %q", d, got, want)
-		}
-	}
-}

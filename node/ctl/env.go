@@ -83,7 +83,7 @@ type User struct {
 // NewCommands makes the tree of a node's commands.
 func NewCommands(env Env) *Tree {
 	e := &env
-	t := NewTree("node ctl", e.status(), e.brokerCommand())
+	t := NewTree("node ctl", e.status(), e.brokerCommand(), e.cluster())
 	t.Add(e.clients(), e.topics(), e.subscriptions(), e.exclusive(), e.publish(), e.retainer())
 	if e.Listeners != nil {
 		t.Add(e.listeners())

@@ -16,6 +16,7 @@ import (
 	"ermine/actors/fault"
 	"ermine/actors/kernel"
 	"ermine/actors/metrics"
+	"ermine/actors/sys"
 	"ermine/node/logs"
 )
 
@@ -62,7 +63,7 @@ func (e *Env) brokerCommand() Command {
 				{"sysdescr", e.Description},
 				{"version", e.Version},
 				{"datetime", now.Format(time.RFC3339)},
-				{"uptime", Uptime(now.Sub(e.Started))},
+				{"uptime", sys.Uptime(now.Sub(e.Started))},
 			}
 			if c.JSON {
 				m := map[string]string{}
@@ -81,23 +82,6 @@ func (e *Env) brokerCommand() Command {
 		{"broker stats", "Show broker statistics of clients, topics, subscribers", values(e.Metrics.Stats)},
 		{"broker metrics", "Show broker metrics", values(e.Metrics.Counters)},
 	}}
-}
-
-// Uptime is a duration in EMQX's words: `1 hours, 2 minutes, 52 seconds`, without
-// the units that lead with zero.
-func Uptime(d time.Duration) string {
-	s := int64(d / time.Second)
-	units := []struct {
-		n    int64
-		word string
-	}{{s / 86400, "days"}, {s / 3600 % 24, "hours"}, {s / 60 % 60, "minutes"}, {s % 60, "seconds"}}
-	var parts []string
-	for i, u := range units {
-		if u.n > 0 || len(parts) > 0 || i == len(units)-1 {
-			parts = append(parts, fmt.Sprintf("%d %s", u.n, u.word))
-		}
-	}
-	return strings.Join(parts, ", ")
 }
 
 // vmFacts are the numbers of the Go runtime and the process in the groups in
