@@ -201,6 +201,56 @@ func TestOfferHolds(t *testing.T) {
 	}
 }
 
+// TestNameTaken: a member's name is free for another node only while the member
+// is dead; then the newcomer takes its place.
+func TestNameTaken(t *testing.T) {
+	c := newTestCore(t, "c@h")
+	former := testRecord(0x10)
+	former.Name = testRecord(0x71).Name
+	c.Receive(testInstant(1), Message{Cluster: c.Cluster(), From: former.ID, FromName: former.Name, To: c.Identity(), Body: Sync{Records: []Record{former}}})
+	answer := func(seconds float64) JoinReply {
+		sent := only[Send](c.Receive(testInstant(seconds), request(c, nil)))
+		return sent[len(sent)-1].Message.Body.(JoinReply)
+	}
+	if got := answer(1); got.Answer != AnswerOffer {
+		t.Errorf("the member has not been heard: %+v", got)
+	}
+	c.Receive(testInstant(1.5), Message{Cluster: c.Cluster(), From: former.ID, FromName: former.Name, To: c.Identity(), Body: Ack{
+		EchoIncarnation: 1, At: uint64(1400 * time.Millisecond), Digest: c.table.Digest(), Record: former,
+	}})
+	if got := answer(2); got.Answer != AnswerRefused || got.Reason != ReasonNameTaken {
+		t.Errorf("the member lives: %+v", got)
+	}
+}
+
+// TestLateAck: an answer from a member's life before says nothing of this one.
+func TestLateAck(t *testing.T) {
+	c := newTestCore(t, "c@h")
+	old := testRecord(0x10)
+	ack := func(r Record, at float64) Message {
+		return Message{Cluster: c.Cluster(), From: r.ID, FromName: r.Name, To: c.Identity(), Body: Ack{
+			EchoIncarnation: 1, At: uint64(at * float64(time.Second)), Digest: c.table.Digest(), Record: r,
+		}}
+	}
+	c.Receive(testInstant(1), Message{Cluster: c.Cluster(), From: old.ID, FromName: old.Name, Body: Sync{Records: []Record{old}}})
+	if up := only[NodeUp](c.Receive(testInstant(1.2), ack(old, 1.1))); len(up) != 1 {
+		t.Fatalf("not up: %v", up)
+	}
+	next := old
+	next.Incarnation++
+	next.Seq = 1
+	out := c.Receive(testInstant(2), Message{Cluster: c.Cluster(), From: old.ID, FromName: old.Name, Body: Sync{Records: []Record{next}}})
+	if down := only[NodeDown](out); len(down) != 1 || len(only[NodeUp](out)) != 0 {
+		t.Fatalf("the new life: %v", out)
+	}
+	if up := only[NodeUp](c.Receive(testInstant(2.1), ack(old, 1.9))); len(up) != 0 {
+		t.Error("up by an answer of the life before")
+	}
+	if up := only[NodeUp](c.Receive(testInstant(2.2), ack(next, 2.1))); len(up) != 1 {
+		t.Error("not up by its own answer")
+	}
+}
+
 func TestCommandsAlone(t *testing.T) {
 	for _, tc := range []struct {
 		name string
