@@ -108,6 +108,7 @@ func (c *Conn) deliver(from, to etf.Pid, message any) {
 	}
 	if ref, reply, ok := c.answer(message); ok {
 		c.answered(ref, reply)
+		c.proto.Yield()
 		return
 	}
 	pid := n.PID(to)
@@ -117,6 +118,7 @@ func (c *Conn) deliver(from, to etf.Pid, message any) {
 	}
 	if caller, tag, request, ok := genCall(message); ok && caller.Node != n.name {
 		_ = n.core.RouteCallPID(n.PID(caller), pid, gen.MessageOptions{Ref: c.callRef(tag)}, request)
+		c.proto.Yield()
 		return
 	}
 	_ = n.core.RouteSendPID(n.PID(from), pid, gen.MessageOptions{}, message)
@@ -131,6 +133,7 @@ func (c *Conn) deliverName(from etf.Pid, name gen.Atom, message any) {
 		n.safely(func() error {
 			return n.core.RouteCallProcessID(n.PID(caller), to, gen.MessageOptions{Ref: c.callRef(tag)}, request)
 		})
+		c.proto.Yield()
 		return
 	}
 	n.safely(func() error {

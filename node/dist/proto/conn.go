@@ -74,6 +74,7 @@ type Stats struct {
 type Conn struct {
 	cfg     Config
 	encoder encoder
+	yield   bool // the reader's; see Yield
 	started atomic.Bool
 
 	// The output queue. wake holds a token when the writer has something to

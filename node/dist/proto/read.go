@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"ermine/node/dist/etf"
@@ -56,6 +57,10 @@ type parts struct {
 type counted struct{ c *Conn }
 
 func (r counted) Read(b []byte) (int, error) {
+	if r.c.yield {
+		r.c.yield = false
+		runtime.Gosched()
+	}
 	n, err := r.c.cfg.Conn.Read(b)
 	if n > 0 {
 		r.c.bytesIn.Add(uint64(n))
@@ -63,6 +68,12 @@ func (r counted) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Yield is for the handler of Serve, which is its only caller: a process is to
+// run before the reader looks for more input than it has already. The reader
+// would find none, since the peer waits for that process, and while it does the
+// process would be taken to another thread, which costs more than its work.
+func (c *Conn) Yield() { c.yield = true }
 
 // read delivers signals until the connection ends.
 func (c *Conn) read(handle func(Signal) error) error {
