@@ -197,7 +197,7 @@ func (l *Listener) listenLocked() error {
 	}
 	lc := net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false)
-	ln, err := lc.Listen(context.Background(), "tcp", address)
+	ln, err := lc.Listen(context.Background(), family(address), address)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", l.ID(), err)
 	}
@@ -505,6 +505,15 @@ func (l *Listener) run(c *Conn, establish listeners.EstablishFn) {
 		return establish(l.conf.ID(), c)
 	})
 	reason = c.finish(err)
+}
+
+// family is the network to listen on: Go takes 0.0.0.0 for both families, but
+// who writes an IPv4 address means that.
+func family(address string) string {
+	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Is4() {
+		return "tcp4"
+	}
+	return "tcp"
 }
 
 // protect runs fn and turns a panic into an error.

@@ -408,3 +408,14 @@ func TestOutOfFileDescriptors(t *testing.T) {
 	}
 	shutdowns(t, l, "tcp_closed", 20)
 }
+
+// A bind to an IPv4 address listens on no other family.
+func TestFamily(t *testing.T) {
+	for address, want := range map[string]string{
+		"0.0.0.0:1883": "tcp4", "127.0.0.1:1": "tcp4", "[::]:1883": "tcp", "[::1]:1": "tcp", ":1883": "tcp", "localhost:1": "tcp",
+	} {
+		if got := family(address); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+}
