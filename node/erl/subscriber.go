@@ -30,7 +30,7 @@ type subscriber struct {
 	bytes    int              // of the queue
 	inflight []*item          // sent, not acknowledged; the oldest first
 	pumping  bool
-	overflow bool // dropping, and that has been logged
+	warned   time.Time // when dropping was logged last
 	maxQueue int
 	window   int
 	seq      int64
@@ -92,6 +92,9 @@ type item struct {
 	due    time.Time
 }
 
+// warnEvery is how often the log tells that messages are dropped.
+const warnEvery = time.Minute
+
 // idBits are the bits of an id that count a subscriber's messages.
 const idBits = 40
 
@@ -145,8 +148,8 @@ func (s *subscriber) push(it *item) (released []*router.Ticket) {
 		s.bytes -= oldest.size
 		s.dropped++
 		released = append(released, oldest.take())
-		if !s.overflow {
-			s.overflow = true
+		if now := s.hub.s.opts.Now(); now.Sub(s.warned) > warnEvery {
+			s.warned = now
 			s.hub.s.log.Warn("messages for an Erlang process are dropped: its queue is full", "pid", s.id, "queue", len(s.queue)+1)
 		}
 	}
@@ -204,9 +207,6 @@ func (s *subscriber) pump() {
 		s.queue[0] = nil
 		s.queue = s.queue[1:]
 		s.bytes -= it.size
-		if len(s.queue) == 0 {
-			s.overflow = false
-		}
 		now := s.hub.s.opts.Now().UnixMilli()
 		expired := it.m.Expired(now)
 		switch {

@@ -2,11 +2,16 @@ package interop
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +20,8 @@ import (
 	"ermine/actors"
 	"ermine/actors/message"
 	"ermine/actors/retain"
+	"ermine/actors/router"
+	"ermine/actors/topic"
 	"ermine/node/ctl"
 	"ermine/node/dist"
 	"ermine/node/dist/etf"
@@ -278,23 +285,30 @@ func TestMulticall(t *testing.T) {
 	e.want(etf.Tuple{etf.List{}, etf.List{etf.Atom(n.Name())}}, "rpc:sbcast([N], nobody, hello2)")
 }
 
-// TestErlCall runs the C node that comes with Erlang.
+// TestErlCall runs the C node that comes with Erlang, in both modes.
 func TestErlCall(t *testing.T) {
-	n := startErmine(t, dist.Options{}, nil)
-	call := func(mfa string) (string, error) {
-		cmd := exec.CommandContext(within(t), "erl_call", "-address", n.ListenAddr(), "-c", cookie, "-a", mfa)
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
-	for _, tt := range []struct{ mfa, want string }{
-		{"erlang node []", n.Name()},
-		{`ermine publish ["a/b", "payload"]`, "{ok, 0}"},
-		{`ermine_ctl run_command [["status"]]`, "#Bin<"},
-		{"no such []", "undef"},
+	static := startErmine(t, dist.Options{}, nil)
+	port := startEPMD(t)
+	mapped := startErmine(t, dist.Options{Name: shortName("g") + "@127.0.0.1", EPMD: true, EPMDPort: port}, nil)
+	for _, nt := range []struct {
+		node *ermineNode
+		args []string
+	}{
+		{static, []string{"-address", static.ListenAddr()}},
+		{mapped, []string{"-name", mapped.Name()}},
 	} {
-		out, err := call(tt.mfa)
-		if err != nil || !strings.Contains(out, tt.want) {
-			t.Errorf("erl_call -a %q: %q, %v; want %q in it", tt.mfa, out, err, tt.want)
+		for _, tt := range []struct{ mfa, want string }{
+			{"erlang node []", nt.node.Name()},
+			{`ermine publish ["a/b", "payload"]`, "{ok, 0}"},
+			{`ermine_ctl run_command [["status"]]`, "#Bin<"},
+			{"no such []", "undef"},
+		} {
+			cmd := exec.CommandContext(within(t), "erl_call", append(nt.args, "-c", cookie, "-a", tt.mfa)...)
+			cmd.Env = append(os.Environ(), "ERL_EPMD_PORT="+strconv.Itoa(int(port)))
+			out, err := cmd.CombinedOutput()
+			if err != nil || !strings.Contains(string(out), tt.want) {
+				t.Errorf("erl_call %q -a %q: %q, %v; want %q in it", nt.args, tt.mfa, out, err, tt.want)
+			}
 		}
 	}
 }
@@ -493,6 +507,81 @@ func TestFullQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestStoppedSubscriber: a node that has stopped reading slows no publisher down
+// and takes a bounded amount of memory; when it goes on its process gets what is
+// left, the latest messages among it, and the rest has been counted.
+func TestStoppedSubscriber(t *testing.T) {
+	const count, size, queue = 30000, 4096, 1000
+	n, e := servicePair(t, nil)
+	e.let(`Sub = spawn(fun() ->
+		ok = gen_server:call({ermine, N}, {subscribe, <<"slow">>, #{max_queue => %d}}),
+		F = fun(F, Seen, Last) -> receive
+			{mqtt, _, <<I:32, _/binary>>, _} when I > Last -> F(F, Seen + 1, I);
+			{From, seen} -> From ! {seen, Seen, Last}, F(F, Seen, Last) end end,
+		F(F, 0, -1) end), ok`, queue)
+	_, other := n.sink("other", false)
+	n.eventuallySubscribed("slow")
+	pid, err := n.Node().ProcessPID("other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := n.Call(within(t), dist.Name("rex", n.Name()), etf.Tuple{
+		etf.Atom("call"), etf.Atom("ermine"), etf.Atom("subscribe"),
+		etf.List{"slow", etf.Map{{Key: etf.Atom("max_queue"), Value: 1000000}}, n.Pid(pid)}, etf.Atom("user"),
+	}); err != nil || got != etf.Atom("ok") {
+		t.Fatalf("the fast subscriber: %v, %v", got, err)
+	}
+	e.signal(syscall.SIGSTOP)
+	payload := make([]byte, size)
+	for i := range count {
+		body := slices.Clone(payload)
+		binary.BigEndian.PutUint32(body, uint32(i))
+		if got, err := n.broker.Publish(within(t), &message.Message{Topic: "slow", Payload: body}); err != nil || got != 2 {
+			t.Fatalf("message %d: %d, %v", i, got, err)
+		}
+	}
+	for range count { // its neighbour has got all of them
+		receive(t, other)
+	}
+	e.signal(syscall.SIGCONT)
+	eventually(t, "the latest arrives", func() bool {
+		return etf.Equal(e.eval("Sub ! {self(), seen}, receive {seen, _, L} -> L end"), count-1)
+	})
+	e.want(etf.Atom("true"), `Sub ! {self(), seen}, receive {seen, S, _} ->
+		#{erlang := #{dropped := D}} = rpc:call(N, ermine, info, []),
+		case {S + D, D > 0} of {%d, true} -> true; X -> {X, S, D} end end`, count)
+}
+
+// eventuallySubscribed waits until a topic has a subscriber.
+func (n *ermineNode) eventuallySubscribed(filter topic.Filter) {
+	n.t.Helper()
+	eventually(n.t, "subscribed", func() bool {
+		found := false
+		n.broker.Subscribers(filter, func(*router.Subscription) { found = true })
+		return found
+	})
+}
+
+// BenchmarkErlangSubscriber is messages from a publisher to an Erlang process.
+func BenchmarkErlangSubscriber(b *testing.B) {
+	n, e := servicePair(b, nil)
+	e.let(`Count = fun(_, 0) -> ok; (F, I) -> receive {mqtt, _, _, _} -> F(F, I - 1) end end, ok`)
+	e.let(`Me = self(), Sub = spawn(fun() -> ok = gen_server:call({ermine, N}, {subscribe, <<"b">>, [{max_queue, 1000000}]}),
+		receive {go, I} -> Count(Count, I), Me ! done end end), ok`)
+	n.eventuallySubscribed("b")
+	e.eval("Sub ! {go, %d}", b.N)
+	payload := make([]byte, 200)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		if _, err := n.broker.Publish(b.Context(), &message.Message{Topic: "b", Payload: payload}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	e.want(etf.Atom("done"), "receive done -> done end")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }
 
 // TestSubscriberGone: subscriptions end with their process, and with its node.
