@@ -397,3 +397,23 @@ func (b *broker) marker(c *client, topic string) {
 	p.publish(topic, payload, qos1)
 	c.receive(topic, payload)
 }
+
+// redial opens a connection to a session that is kept. It may run beside the
+// test.
+func (b *broker) redial(id string, version byte) (*client, error) {
+	conn, err := net.DialTimeout("tcp", b.address, patience)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{conn: conn, in: bufio.NewReader(conn), version: version, id: id}
+	pk := newConnect(version)
+	kept(id)(&pk)
+	if err := c.trySend(pk.encode()); err != nil {
+		return nil, err
+	}
+	c.connack, err = c.next()
+	if err == nil && (c.connack.kind != tConnack || c.connack.code != 0) {
+		err = fmt.Errorf("got %v", c.connack)
+	}
+	return c, err
+}
