@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -88,5 +89,41 @@ func BenchmarkSend(b *testing.B) {
 			b.ReportMetric(float64(r.cpu(b)-there)/n, "cpu-ns-recv/msg")
 			runtime.KeepAlive(body)
 		})
+	}
+}
+
+// BenchmarkRoundTrip sends one message at a time and waits for its outcome:
+// what a lone publisher waits for a peer.
+func BenchmarkRoundTrip(b *testing.B) {
+	cfg := testConfig("a@127.0.0.1", 1)
+	a := start(b, cfg, nil)
+	r := startReceiver(b, "127.0.0.1:0", a.Addr(), "")
+	if err := a.SetPeer("b@127.0.0.1", r.addr, 0); err != nil {
+		b.Fatal(err)
+	}
+	outcome := make(chan error, 1)
+	for b.Loop() {
+		if err := a.Send("b@127.0.0.1", 0, kindNumber, number(1), func(err error) { outcome <- err }); err != nil {
+			b.Fatal(err)
+		}
+		if err := within(b, outcome, "the outcome"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCall has the peer echo a megabyte.
+func BenchmarkCall(b *testing.B) {
+	a := start(b, testConfig("a@127.0.0.1", 1), nil)
+	c := start(b, testConfig("b@127.0.0.1", 1), func(e *Endpoint) {
+		e.HandleCall(kindEcho, func(_ context.Context, _ Peer, request []byte) ([]byte, error) { return request, nil })
+	})
+	join(b, a, c)
+	request := make([]byte, 1<<20)
+	b.SetBytes(2 << 20)
+	for b.Loop() {
+		if _, err := a.Call(b.Context(), "b@127.0.0.1", kindEcho, request); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -292,7 +292,7 @@ func (c *caller) reply(conn *callConn, id uint64, code CallCode, flags uint8, ch
 		c.p.e.wg.Go(func() { c.tellCancel(conn, id) })
 		return
 	}
-	cl.reply = append(cl.reply, chunk...)
+	cl.reply = appendChunk(cl.reply, chunk, c.p.e.cfg.MaxCall)
 	if flags&flagLast == 0 {
 		return
 	}
@@ -303,4 +303,13 @@ func (c *caller) reply(conn *callConn, id uint64, code CallCode, flags uint8, ch
 	err := &CallError{Code: code, Text: string(cl.reply)}
 	cl.reply = nil
 	c.finish(cl, err)
+}
+
+// appendChunk appends a chunk of something that is total bytes at most. Room
+// doubles as chunks arrive.
+func appendChunk(dst, chunk []byte, total int) []byte {
+	if n := len(dst) + len(chunk); n > cap(dst) {
+		dst = append(make([]byte, 0, min(max(2*cap(dst), n), total)), dst...)
+	}
+	return append(dst, chunk...)
 }

@@ -72,7 +72,8 @@ type Config struct {
 	// QueueBytes bounds what one lane holds that is not acknowledged; the last
 	// message may go beyond. The most that a peer costs is this times Lanes.
 	QueueBytes int
-	// BatchMessages is the most messages in a batch (rpc.async_batch_size).
+	// BatchMessages is the most messages in a batch (rpc.async_batch_size, whose 0
+	// is 1 here).
 	BatchMessages int
 	// MaxMessage is the most bytes in a payload of Send.
 	MaxMessage int

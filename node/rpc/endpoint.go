@@ -231,7 +231,8 @@ func (e *Endpoint) putPeer(name, addr string, incarnation uint64) *peer {
 
 // RemovePeer ends all connections with a peer, both ways, and lets it in no
 // more. What was sent to it and is not acknowledged fails with ErrRemoved; the
-// peer may or may not have it.
+// peer may or may not have it. It does not wait: a handler that runs goes on to
+// the end of its batch.
 func (e *Endpoint) RemovePeer(name string) {
 	e.mu.Lock()
 	peers := maps.Clone(*e.peers.Load())
@@ -312,17 +313,33 @@ func (e *Endpoint) seen(p *peer, incarnation uint64) error {
 		e.mu.Unlock()
 		return fmt.Errorf("%w: %d, expected %d", ErrIncarnation, incarnation, was)
 	}
-	e.inboundOf(p.name).retire(was)
-	if !p.pinned && (*e.peers.Load())[p.name] == p && !e.stopping.Load() {
+	e.mu.Unlock()
+	e.gone(p, was, incarnation)
+	return ErrPeerGone
+}
+
+// gone ends a peer whose life turned out to be over: the one that is there is
+// another, or has forgotten what it had.
+func (e *Endpoint) gone(p *peer, was, is uint64) {
+	e.mu.Lock()
+	if (*e.peers.Load())[p.name] != p || p.err() != nil || e.stopping.Load() {
+		e.mu.Unlock()
+		return // somebody else has seen to it
+	}
+	if was != is {
+		e.inboundOf(p.name).retire(was)
+	}
+	if !p.pinned {
+		// Before any outcome is told: who then sends again reaches the new life.
 		e.putPeer(p.name, *p.addr.Load(), 0)
 	}
+	p.cancel(ErrPeerGone)
 	e.mu.Unlock()
 	p.close(ErrPeerGone)
-	e.log.Warn("peer is in another life", "peer", p.name, "was", was, "incarnation", incarnation)
+	e.log.Warn("peer is in another life", "peer", p.name, "was", was, "incarnation", is)
 	if f := e.cfg.Events.PeerGone; f != nil {
-		f(p.name, was, incarnation)
+		f(p.name, was, is)
 	}
-	return ErrPeerGone
 }
 
 // setSocket applies the settings for sockets.

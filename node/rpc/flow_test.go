@@ -383,6 +383,8 @@ func TestPeerLosesMemory(t *testing.T) {
 		}
 		cfg := network.on(testConfig("a", 1))
 		cfg.Lanes = 1
+		news := make(chan uint64, 10)
+		cfg.Events.PeerGone = func(_ string, _, is uint64) { news <- is }
 		a := start(t, cfg, nil)
 		if err := a.SetPeer("b", "b", 0); err != nil {
 			t.Fatal(err)
@@ -415,6 +417,23 @@ func TestPeerLosesMemory(t *testing.T) {
 		time.Sleep(cfg.Silence)
 		rawAccept(t, l, welcome{received: 2, acked: 2})
 		failed(t, outcomes, 5, ErrPeerGone)
+		if is := <-news; is != 5 {
+			t.Errorf("gone for %d", is)
+		}
+		// What is sent from now on starts from the beginning.
+		outcomes = counted(t, a, "b", 0, 1)
+		conn, h = rawAccept(t, l, welcome{})
+		if h.stream != 2 {
+			t.Errorf("%+v", h)
+		}
+		k = newLink(conn, time.Minute, time.Minute, maxFrame)
+		if h, _, err := k.next(); err != nil || h.count != 1 {
+			t.Fatal(h, err)
+		}
+		if err := k.write(appendAck(nil, 1)); err != nil {
+			t.Fatal(err)
+		}
+		succeeded(t, outcomes, 1)
 		l.Close()
 	})
 }

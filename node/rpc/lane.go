@@ -162,7 +162,7 @@ func (l *lane) serve(k *link, w welcome) error {
 	if err != nil {
 		// A peer that lost its memory is another life, whatever it says.
 		k.close(err)
-		l.p.close(ErrPeerGone)
+		l.p.e.gone(l.p, w.incarnation, w.incarnation)
 		return err
 	}
 	l.p.laneUp(l.idx)

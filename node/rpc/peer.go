@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ type peer struct {
 	incarnation atomic.Uint64 // 0: not known yet; written under e.mu
 	addr        atomic.Pointer[string]
 	unknown     atomic.Uint64 // frames of types not known
+	failing     atomic.Bool   // the last connection of any lane failed
 
 	// ctx ends with the peer; its cause is the outcome of what is unanswered.
 	ctx    context.Context //nolint:containedctx // the peer's own life, not a caller's
@@ -119,16 +121,25 @@ func jitter(d time.Duration, x float64) time.Duration {
 }
 
 // laneUp and laneDown tell the log and Events. Lane callLane is the connection
-// for calls.
+// for calls. Of many failures in a row, over all lanes, the log has the first,
+// and then what ends them.
 func (p *peer) laneUp(lane int) {
-	p.e.log.Debug("lane is up", "peer", p.name, "lane", lane)
+	level := slog.LevelDebug
+	if p.failing.Swap(false) {
+		level = slog.LevelInfo
+	}
+	p.e.log.Log(p.ctx, level, "lane is up", "peer", p.name, "lane", lane)
 	if f := p.e.cfg.Events.LaneUp; f != nil {
 		f(Peer{p.name, p.incarnation.Load()}, lane)
 	}
 }
 
 func (p *peer) laneDown(lane int, err error) {
-	p.e.log.Debug("lane is down", "peer", p.name, "lane", lane, "err", err)
+	level := slog.LevelDebug
+	if p.ctx.Err() == nil && !p.failing.Swap(true) {
+		level = slog.LevelWarn
+	}
+	p.e.log.Log(p.ctx, level, "lane is down", "peer", p.name, "lane", lane, "err", err)
 	if f := p.e.cfg.Events.LaneDown; f != nil {
 		f(p.name, lane, err)
 	}

@@ -143,7 +143,7 @@ func (s *callServer) take(id uint64, r request, flags uint8, chunk []byte) {
 		s.refuse(id, CallBusy)
 		return
 	}
-	c.request = append(c.request, chunk...)
+	c.request = appendChunk(c.request, chunk, int(c.size))
 	s.partial += len(chunk)
 	if flags&flagLast == 0 {
 		return
