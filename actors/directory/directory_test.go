@@ -76,7 +76,7 @@ func (h *house) open(t *testing.T, id string, expiry uint32) session.Opened {
 func (h *house) processes() int {
 	for _, k := range h.system.Stats().Kinds {
 		if k.Kind == "session" {
-			return int(k.Actors)
+			return k.Actors
 		}
 	}
 	return 0

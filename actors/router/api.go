@@ -31,7 +31,7 @@ type Subscription struct {
 	// was matched before a clean start from one for its present life.
 	Life uint32
 
-	ended uint32 // atomic: 1 after End
+	ended atomic.Uint32 // atomic: 1 after End
 
 	group *Group // set on the entry that stands for a whole share group
 	node  topic.Sub[*Subscription]
@@ -44,10 +44,10 @@ type Subscription struct {
 
 // End says that the subscriber has given the subscription up: what is still on
 // its way for it, such as pages of retained messages, need not come.
-func (s *Subscription) End() { atomic.StoreUint32(&s.ended, 1) }
+func (s *Subscription) End() { s.ended.Store(1) }
 
 // Ended reports whether End was called. Any goroutine.
-func (s *Subscription) Ended() bool { return atomic.LoadUint32(&s.ended) != 0 }
+func (s *Subscription) Ended() bool { return s.ended.Load() != 0 }
 
 // Subscriber receives messages: a session, an Erlang process, a test.
 type Subscriber interface {

@@ -558,7 +558,7 @@ func TestConnectDeadline(t *testing.T) {
 			peer := dialType(t, l)
 			send(t, peer, connectPacket[:10])
 			err := await(t, errs, "the deadline")
-			if err != ErrConnectTimeout || !errors.Is(err, os.ErrDeadlineExceeded) { //nolint:errorlint // the very value
+			if err != ErrConnectTimeout || !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
 			shutdowns(t, l, "idle_timeout", 1)
@@ -596,7 +596,7 @@ func TestDeadlineMoves(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := await(t, errs, "the deadline"); err != ErrKeepAliveTimeout { //nolint:errorlint // the very value
+	if err := await(t, errs, "the deadline"); err != ErrKeepAliveTimeout {
 		t.Errorf("got %v", err)
 	}
 	shutdowns(t, l, "keepalive_timeout", 1)

@@ -79,7 +79,6 @@ func TestFields(t *testing.T) {
 	var walk func(t reflect.Type, path string, only func(tag string) bool)
 	walk = func(t reflect.Type, path string, only func(string) bool) {
 		for f := range t.Fields() {
-			f := f
 			tag := f.Tag.Get("conf")
 			if tag == "-" || tag == "" || only != nil && !only(tag) {
 				continue

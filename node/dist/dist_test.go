@@ -388,8 +388,11 @@ func TestWireTerms(t *testing.T) {
 	pid := n.run(t, "", &scripted{})
 	got := n.wireTerm(etf.Tuple{pid, etf.List{gen.Atom("a"), Name("p", "n@h")}, []string{"x"}, errors.New("e"), etf.Map{{Key: gen.Atom("k"), Value: pid}}})
 	want := etf.Tuple{
-		n.Pid(pid), etf.List{etf.Atom("a"), etf.Tuple{etf.Atom("p"), etf.Atom("n@h")}}, etf.List{"x"},
-		etf.Tuple{etf.Atom("error"), "e"}, etf.Map{{Key: etf.Atom("k"), Value: n.Pid(pid)}},
+		n.Pid(pid),
+		etf.List{etf.Atom("a"), etf.Tuple{etf.Atom("p"), etf.Atom("n@h")}},
+		etf.List{"x"},
+		etf.Tuple{etf.Atom("error"), "e"},
+		etf.Map{{Key: etf.Atom("k"), Value: n.Pid(pid)}},
 	}
 	if !etf.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

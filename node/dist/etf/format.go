@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -109,8 +110,8 @@ func (p *printer) term(term any, depth int) {
 		p.str("#Ref<")
 		p.node(t.Node)
 		words := t.Words()
-		for i := len(words) - 1; i >= 0; i-- {
-			p.out = fmt.Appendf(p.out, ".%d", words[i])
+		for _, word := range slices.Backward(words) {
+			p.out = fmt.Appendf(p.out, ".%d", word)
 		}
 		p.str(">")
 	case Export:

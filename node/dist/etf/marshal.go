@@ -281,7 +281,7 @@ func unmarshal(term any, v reflect.Value, depth int) error {
 		return ErrDepth
 	}
 	if v.CanAddr() && v.Addr().CanInterface() {
-		if u, ok := v.Addr().Interface().(Unmarshaler); ok {
+		if u, ok := reflect.TypeAssert[Unmarshaler](v.Addr()); ok {
 			return u.UnmarshalETF(term)
 		}
 	}

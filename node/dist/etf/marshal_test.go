@@ -166,13 +166,37 @@ func TestUnmarshalMismatch(t *testing.T) {
 		in   any
 		into any
 	}{
-		{256, new(uint8)}, {-1, new(uint)}, {1 << 40, new(int32)}, {bigInt("1000000000000000000000"), new(int64)},
-		{1.5, new(int)}, {Atom("a"), new(int)}, {Atom("maybe"), new(bool)}, {1e300, new(float32)}, {"x", new(float64)},
-		{Tuple{}, new(string)}, {[]byte{0xFF}, new(string)}, {Atom("a"), new([]byte)}, {Atom("a"), new([]int)}, {List{1, Atom("a")}, new([]int)},
-		{List{1}, new([2]int)}, {[]byte{1}, new([2]byte)}, {1, new(map[string]int)}, {Map{{1, 1}}, new(map[string]int)},
-		{Map{{"a", "b"}}, new(map[string]int)}, {Map{{List{1}, 1}}, new(map[any]int)}, {List{Tuple{1}}, new(map[string]int)},
-		{1, new(struct{ A int })}, {1, new(Atom)}, {1, new(Pid)}, {1, new(List)}, {1, new(Map)}, {Atom("a"), new(*big.Int)}, {nil, new(int)},
-		{1, new(error)}, {Tuple{}, new(List)}, {1, new(chan int)},
+		{256, new(uint8)},
+		{-1, new(uint)},
+		{1 << 40, new(int32)},
+		{bigInt("1000000000000000000000"), new(int64)},
+		{1.5, new(int)},
+		{Atom("a"), new(int)},
+		{Atom("maybe"), new(bool)},
+		{1e300, new(float32)},
+		{"x", new(float64)},
+		{Tuple{}, new(string)},
+		{[]byte{0xFF}, new(string)},
+		{Atom("a"), new([]byte)},
+		{Atom("a"), new([]int)},
+		{List{1, Atom("a")}, new([]int)},
+		{List{1}, new([2]int)},
+		{[]byte{1}, new([2]byte)},
+		{1, new(map[string]int)},
+		{Map{{1, 1}}, new(map[string]int)},
+		{Map{{"a", "b"}}, new(map[string]int)},
+		{Map{{List{1}, 1}}, new(map[any]int)},
+		{List{Tuple{1}}, new(map[string]int)},
+		{1, new(struct{ A int })},
+		{1, new(Atom)},
+		{1, new(Pid)},
+		{1, new(List)},
+		{1, new(Map)},
+		{Atom("a"), new(*big.Int)},
+		{nil, new(int)},
+		{1, new(error)},
+		{Tuple{}, new(List)},
+		{1, new(chan int)},
 	} {
 		if err := Unmarshal(c.in, c.into); !errors.Is(err, ErrMismatch) {
 			t.Errorf("%s into %T: %v", Format(c.in), c.into, err)
@@ -197,8 +221,12 @@ func TestMarshalRefusals(t *testing.T) {
 		in  any
 		err error
 	}{
-		{make(chan int), ErrUnsupported}, {func() {}, ErrUnsupported}, {[]any{complex(1, 2)}, ErrUnsupported},
-		{map[string]any{"a": make(chan int)}, ErrUnsupported}, {struct{ F func() }{}, ErrUnsupported}, {l, ErrDepth},
+		{make(chan int), ErrUnsupported},
+		{func() {}, ErrUnsupported},
+		{[]any{complex(1, 2)}, ErrUnsupported},
+		{map[string]any{"a": make(chan int)}, ErrUnsupported},
+		{struct{ F func() }{}, ErrUnsupported},
+		{l, ErrDepth},
 	} {
 		if _, err := Marshal(c.in); !errors.Is(err, c.err) {
 			t.Errorf("%T: %v", c.in, err)

@@ -76,8 +76,7 @@ func (p *parser) fail(at int, format string, args ...any) error {
 
 // locate completes the position of an error.
 func (p *parser) locate(err error) error {
-	var e *ParseError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*ParseError](err); ok {
 		before := p.in[:min(e.Offset, len(p.in))]
 		e.Line = 1 + strings.Count(before, "\n")
 		e.Column = 1 + utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:])

@@ -268,8 +268,14 @@ func TestData(t *testing.T) {
 		want string
 		ok   bool
 	}{
-		{Atom("a"), "a", true}, {[]byte("b"), "b", true}, {"c", "c", true}, {NewCharlist("dé"), "dé", true},
-		{NewCharlist("ł"), "ł", true}, {List{}, "", true}, {int64(1), "", false}, {Tuple{}, "", false},
+		{Atom("a"), "a", true},
+		{[]byte("b"), "b", true},
+		{"c", "c", true},
+		{NewCharlist("dé"), "dé", true},
+		{NewCharlist("ł"), "ł", true},
+		{List{}, "", true},
+		{int64(1), "", false},
+		{Tuple{}, "", false},
 	} {
 		if got, ok := Text(c.in); got != c.want || ok != c.ok {
 			t.Errorf("text of %s: %q, %v", Format(c.in), got, ok)

@@ -377,17 +377,27 @@ func TestGolden(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		{"send_name", nameMessage{flags: 0x1122334455667788, creation: 9, name: "a@h"}.append(nil),
-			"4e 1122334455667788 00000009 0003 614068"},
-		{"old send_name", nameMessage{old: true, flags: 0x55667788, name: "a@h"}.append(nil),
-			"6e 0005 55667788 614068"},
+		{
+			"send_name", nameMessage{flags: 0x1122334455667788, creation: 9, name: "a@h"}.append(nil),
+			"4e 1122334455667788 00000009 0003 614068",
+		},
+		{
+			"old send_name", nameMessage{old: true, flags: 0x55667788, name: "a@h"}.append(nil),
+			"6e 0005 55667788 614068",
+		},
 		{"status", statusMessage{word: statusOKSimultaneous}.append(nil), "73 6f6b5f73696d756c74616e656f7573"},
-		{"named", statusMessage{word: statusNamed, name: "a@h", creation: 3}.append(nil),
-			"73 6e616d65643a 0003 614068 00000003"},
-		{"challenge", challengeMessage{flags: 1, challenge: 2, creation: 3, name: "b"}.append(nil),
-			"4e 0000000000000001 00000002 00000003 0001 62"},
-		{"old challenge", challengeMessage{old: true, flags: 1, challenge: 2, name: "b"}.append(nil),
-			"6e 0005 00000001 00000002 62"},
+		{
+			"named", statusMessage{word: statusNamed, name: "a@h", creation: 3}.append(nil),
+			"73 6e616d65643a 0003 614068 00000003",
+		},
+		{
+			"challenge", challengeMessage{flags: 1, challenge: 2, creation: 3, name: "b"}.append(nil),
+			"4e 0000000000000001 00000002 00000003 0001 62",
+		},
+		{
+			"old challenge", challengeMessage{old: true, flags: 1, challenge: 2, name: "b"}.append(nil),
+			"6e 0005 00000001 00000002 62",
+		},
 		{"complement", appendComplement(nil, 0x1122334400000000, 5), "63 11223344 00000005"},
 		// md5("secret42") and md5("secret4294967295"), from md5sum.
 		{"reply", appendReply(nil, 7, makeDigest("secret", 42)), "72 00000007 " + secret42},

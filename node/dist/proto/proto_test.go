@@ -171,17 +171,27 @@ func TestGolden(t *testing.T) {
 		sig   Signal
 		want  string
 	}{
-		{"SEND_SENDER without header", handshake.FlagSendSender, &Send{From: pidA, To: pidB, Message: int64(9)},
-			"00000034" + "70" + "83" + "6803" + "6116" + a + b + "83" + "6109"},
-		{"SEND without header", 0, &Send{From: pidA, To: pidB, Message: int64(9)},
-			"00000022" + "70" + "83" + "6803" + "6102" + "7700" + b + "83" + "6109"},
-		{"LINK with atom cache", handshake.FlagDistHdrAtomCache, &Link{From: pidA, To: pidB},
+		{
+			"SEND_SENDER without header", handshake.FlagSendSender, &Send{From: pidA, To: pidB, Message: int64(9)},
+			"00000034" + "70" + "83" + "6803" + "6116" + a + b + "83" + "6109",
+		},
+		{
+			"SEND without header", 0, &Send{From: pidA, To: pidB, Message: int64(9)},
+			"00000022" + "70" + "83" + "6803" + "6102" + "7700" + b + "83" + "6109",
+		},
+		{
+			"LINK with atom cache", handshake.FlagDistHdrAtomCache, &Link{From: pidA, To: pidB},
 			// version, header, 2 refs: both new, then slot and text of each
-			"HEADER" + "6803" + "6101" + cacheA + cacheB},
-		{"EXIT without payload", 0, &Exit{From: pidA, To: pidB, Reason: etf.Atom("x")},
-			"00000034" + "70" + "83" + "6804" + "6103" + a + b + "770178"},
-		{"UNLINK_ID", handshake.FlagUnlinkID, &Unlink{ID: 0x1234, From: pidA, To: pidB},
-			"00000036" + "70" + "83" + "6804" + "6123" + "6e02003412" + a + b},
+			"HEADER" + "6803" + "6101" + cacheA + cacheB,
+		},
+		{
+			"EXIT without payload", 0, &Exit{From: pidA, To: pidB, Reason: etf.Atom("x")},
+			"00000034" + "70" + "83" + "6804" + "6103" + a + b + "770178",
+		},
+		{
+			"UNLINK_ID", handshake.FlagUnlinkID, &Unlink{ID: 0x1234, From: pidA, To: pidB},
+			"00000036" + "70" + "83" + "6804" + "6123" + "6e02003412" + a + b,
+		},
 	}
 	for _, tt := range tests {
 		var sink bytes.Buffer

@@ -44,7 +44,7 @@ func parseFlags(args []string) (config, error) {
 	if err := f.Parse(args); err != nil {
 		return c, err
 	}
-	for _, name := range strings.Split(names, ",") {
+	for name := range strings.SplitSeq(names, ",") {
 		i := slices.IndexFunc(loads(), func(l load) bool { return l.name == name })
 		if i < 0 {
 			return c, fmt.Errorf("-load: no %q", name)
