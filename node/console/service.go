@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"ergo.services/ergo/act"
@@ -57,8 +58,8 @@ type service struct {
 type attached struct {
 	pid  gen.PID
 	peer string
-	who  []any // for the log
-	ctx  context.Context
+	who  []any           // for the log
+	ctx  context.Context //nolint:containedctx // the console's own life, not a caller's
 	end  context.CancelFunc
 
 	mu   sync.Mutex
@@ -262,17 +263,14 @@ func (s *service) run(c *attached, id int64, term any) {
 // a secret.
 func Audit(args []string) string {
 	const shown = 2
-	text := ""
-	for i, a := range args[:min(len(args), shown)] {
-		if i > 0 {
-			text += " "
-		}
-		text += clip(a)
+	words := make([]string, 0, shown+1)
+	for _, a := range args[:min(len(args), shown)] {
+		words = append(words, clip(a))
 	}
 	if len(args) > shown {
-		text += " ..."
+		words = append(words, "...")
 	}
-	return text
+	return strings.Join(words, " ")
 }
 
 // textList reads a list of texts: charlists, binaries, atoms.
@@ -303,7 +301,7 @@ func (r *run) printed(n int) {
 
 // remoteOutput is where a command's output goes.
 type remoteOutput struct {
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // io.Writer has none
 	run  *run
 	tell func(string, any) error
 }

@@ -77,7 +77,7 @@ type Services struct {
 	table Table
 	hub   *hub
 
-	ctx    context.Context // ends with the services
+	ctx    context.Context //nolint:containedctx // the services' own life, not a caller's
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
 

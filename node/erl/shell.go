@@ -33,9 +33,8 @@ type shell struct {
 	caller gen.PID
 	leader gen.PID
 
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // the shell's own life, not a caller's
 	cancel context.CancelCauseFunc
-	line   chan any // answers to get_line
 	ints   chan struct{}
 
 	mu       sync.Mutex

@@ -20,7 +20,7 @@ type subscriber struct {
 	num int64 // the high bits of its messages' ids
 	id  string
 	to  gen.PID
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // the subscriber's own life, not a caller's
 	end context.CancelFunc
 
 	mu       sync.Mutex

@@ -254,8 +254,8 @@ func (s *Services) statistics(_ context.Context, c *Call) (any, error) {
 	case etf.Atom("io"):
 		var in, out uint64
 		for _, p := range s.net.Peers() {
-			in += uint64(p.Stats.BytesIn)
-			out += uint64(p.Stats.BytesOut)
+			in += p.Stats.BytesIn
+			out += p.Stats.BytesOut
 		}
 		return etf.Tuple{etf.Tuple{etf.Atom("input"), in}, etf.Tuple{etf.Atom("output"), out}}, nil
 	}

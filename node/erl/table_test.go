@@ -117,7 +117,10 @@ func TestCommandWords(t *testing.T) {
 		{`[status]`, []string{"status"}},
 		{`[cluster, ["join", 'a@b']]`, []string{"cluster", "join", "a@b"}},
 		{`[trace, ["start", 100]]`, []string{"trace", "start", "100"}},
-		{`[[{}]]`, nil}, {`[17]`, nil}, {`[{}, []]`, nil}, {`[a, b]`, nil},
+		{`[[{}]]`, nil},
+		{`[17]`, nil},
+		{`[{}, []]`, nil},
+		{`[a, b]`, nil},
 	} {
 		list, _ := etf.AsList(parse(t, tt.args))
 		got, err := commandWords(list)
@@ -144,11 +147,23 @@ func TestSubscribeOptions(t *testing.T) {
 		opts string
 		ok   bool
 	}{
-		{"[]", true}, {"#{}", true}, {"1", true}, {"#{qos => 2, nl => true, rap => 1, rh => 2}", true},
+		{"[]", true},
+		{"#{}", true},
+		{"1", true},
+		{"#{qos => 2, nl => true, rap => 1, rh => 2}", true},
 		{"[{qos, 1}, ack, {max_inflight, 5}, {max_queue, 7}]", true},
-		{"#{qos => 3}", false}, {"3", false}, {"#{rh => 3}", false}, {"#{qos => -1}", false}, {"#{qos => x}", false},
-		{"#{max_inflight => 0}", false}, {"#{max_queue => 0}", false}, {"#{max_queue => 100000000}", false},
-		{"x", false}, {"{}", false}, {`"text"`, false}, {"-1", false},
+		{"#{qos => 3}", false},
+		{"3", false},
+		{"#{rh => 3}", false},
+		{"#{qos => -1}", false},
+		{"#{qos => x}", false},
+		{"#{max_inflight => 0}", false},
+		{"#{max_queue => 0}", false},
+		{"#{max_queue => 100000000}", false},
+		{"x", false},
+		{"{}", false},
+		{`"text"`, false},
+		{"-1", false},
 	} {
 		o, err := readSubscribe(parse(t, tt.opts))
 		if (err == nil) != tt.ok || err != nil && !errors.Is(err, ErrBadArg) {

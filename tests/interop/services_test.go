@@ -529,7 +529,8 @@ func TestStoppedSubscriber(t *testing.T) {
 	}
 	if got, err := n.Call(within(t), dist.Name("rex", n.Name()), etf.Tuple{
 		etf.Atom("call"), etf.Atom("ermine"), etf.Atom("subscribe"),
-		etf.List{"slow", etf.Map{{Key: etf.Atom("max_queue"), Value: 1000000}}, n.Pid(pid)}, etf.Atom("user"),
+		etf.List{"slow", etf.Map{{Key: etf.Atom("max_queue"), Value: 1000000}}, n.Pid(pid)},
+		etf.Atom("user"),
 	}); err != nil || got != etf.Atom("ok") {
 		t.Fatalf("the fast subscriber: %v, %v", got, err)
 	}
