@@ -319,6 +319,15 @@ func (s *stream) read(e *Endpoint, c *inboundConn) {
 				return
 			}
 		case frameBeat:
+			// The proof that nothing is missing, where no batch follows.
+			last, err := parseNumber(body)
+			if received, _ := s.state(); err == nil && last > received {
+				err = fmt.Errorf("%w: %d messages written, %d received", ErrProtocol, last, received)
+			}
+			if err != nil {
+				c.link.close(err)
+				return
+			}
 		default:
 			s.counters.unknown.Add(1)
 		}
@@ -396,8 +405,8 @@ func (s *stream) notify() {
 	}
 }
 
-// writeAcks writes acknowledgements, and heartbeats between them, until the link
-// is closed. told is what the welcome said.
+// writeAcks writes acknowledgements until the link is closed: when there is news,
+// and from time to time as a sign of life. told is what the welcome said.
 func (s *stream) writeAcks(k *link, told uint64) {
 	beat := time.NewTicker(k.silence / 4)
 	defer beat.Stop()
@@ -412,14 +421,10 @@ func (s *stream) writeAcks(k *link, told uint64) {
 			return
 		}
 		_, acked := s.state()
-		switch {
-		case acked > told:
-			frame, told = appendAck(frame[:0], acked), acked
-		case due:
-			frame = appendBeat(frame[:0])
-		default:
+		if acked == told && !due {
 			continue
 		}
+		frame, told = appendAck(frame[:0], acked), acked
 		if k.write(frame) != nil {
 			return
 		}

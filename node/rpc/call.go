@@ -46,7 +46,7 @@ func (c *callConn) write(ctx context.Context, frame []byte) error {
 func (c *callConn) beat() {
 	tick := time.NewTicker(c.link.silence / 4)
 	defer tick.Stop()
-	frame := appendBeat(nil)
+	frame := appendBeat(nil, 0)
 	for {
 		select {
 		case <-tick.C:

@@ -246,7 +246,7 @@ func (s *sequencer) flush() {
 // lose, double, swap, damage and delay frames, break and fall silent: every
 // message arrives once, in order, and its outcome is told once.
 func TestBadNetwork(t *testing.T) {
-	const perLane, lanes = 1500, 3
+	const perLane, lanes = 800, 3
 	names := []string{"a@127.0.0.1", "b@127.0.0.1", "c@127.0.0.1"}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -263,7 +263,7 @@ func TestBadNetwork(t *testing.T) {
 			if i == j {
 				continue
 			}
-			p := startProxy(t, to.Addr().String(), seed+uint64(10*i+j), faults{double: 30, lose: 15, swap: 15, damage: 10, cut: 15, stall: 2, slow: 100})
+			p := startProxy(t, to.Addr().String(), seed+uint64(10*i+j), faults{double: 30, lose: 15, swap: 15, damage: 10, cut: 15, stall: 1, slow: 50})
 			proxies = append(proxies, p)
 			if err := from.SetPeer(to.cfg.Name, p.addr(), to.cfg.Incarnation); err != nil {
 				t.Fatal(err)

@@ -290,7 +290,7 @@ func TestPeerBreaksProtocol(t *testing.T) {
 		putHeader(b, header{typ: frameData, count: uint16(n)})
 		return b
 	}
-	unknown := appendBeat(nil)
+	unknown := appendBeat(nil, 0)
 	putHeader(unknown, header{typ: 200, flags: 255})
 	damaged := data(4, 1)
 	damaged[len(damaged)-1] ^= 1
@@ -308,6 +308,8 @@ func TestPeerBreaksProtocol(t *testing.T) {
 		{"an old one", data(1, 2), false, 3},
 		{"a frame of a newer node", append(unknown, data(4, 1)...), false, 4},
 		{"a gap", data(5, 2), true, 3},
+		{"a sign of life", appendBeat(nil, 3), false, 3},
+		{"one that tells of a gap", appendBeat(nil, 4), true, 3},
 		{"no messages", noCount, true, 3},
 		{"damaged", damaged, true, 3},
 	} {

@@ -187,12 +187,13 @@ func (l *lane) serve(k *link, w welcome) error {
 func (l *lane) write(k *link) {
 	beat := time.NewTicker(k.silence / 4)
 	defer beat.Stop()
-	beatFrame := appendBeat(nil)
+	var beatFrame []byte
 	var bs []batch
 	for {
 		l.mu.Lock()
 		bs = l.box.take(bs[:0])
 		l.idle = len(bs) == 0
+		last := l.box.written
 		l.mu.Unlock()
 		if len(bs) > 0 {
 			err := k.write(sealBatches(bs))
@@ -209,6 +210,7 @@ func (l *lane) write(k *link) {
 			// Let those who are about to send do so: fewer, larger batches.
 			runtime.Gosched()
 		case <-beat.C:
+			beatFrame = appendBeat(beatFrame[:0], last)
 			if k.write(beatFrame) != nil {
 				return
 			}

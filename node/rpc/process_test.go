@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -258,25 +259,38 @@ func (tr *traffic) check(t *testing.T, file string) (failed int) {
 // A peer that is killed and started again, over and over: what was acknowledged
 // is there, once, in order; what was not fails, and goes to no other life.
 func TestKill(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "received")
-	cfg := faultConfig("a@127.0.0.1", 1)
-	gone := make(chan struct{}, 100)
-	cfg.Events.PeerGone = func(string, uint64, uint64) { gone <- struct{}{} }
-	a := start(t, cfg, nil)
-	r := startReceiver(t, "127.0.0.1:0", a.Addr(), file)
-	if err := a.SetPeer("b@127.0.0.1", r.addr, 0); err != nil {
-		t.Fatal(err)
-	}
-	tr := startTraffic(t, a)
-	for range 4 {
-		tr.succeeded(t, 200)
-		r.kill()
-		r = startReceiver(t, r.addr, a.Addr(), file)
-		within(t, gone, "the news of another life")
-	}
-	tr.succeeded(t, 200)
-	if tr.check(t, file) == 0 {
-		t.Error("no message was caught by a kill")
+	for _, tc := range []struct {
+		name   string
+		faults faults
+	}{
+		{"good network", faults{}},
+		{"bad network", faults{double: 20, lose: 5, swap: 5, damage: 5, cut: 10, slow: 20}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "received")
+			cfg := faultConfig("a@127.0.0.1", 1)
+			gone := make(chan struct{}, 100)
+			cfg.Events.PeerGone = func(string, uint64, uint64) { gone <- struct{}{} }
+			a := start(t, cfg, nil)
+			r := startReceiver(t, "127.0.0.1:0", a.Addr(), file)
+			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
+			network := startProxy(t, r.addr, seed, tc.faults)
+			if err := a.SetPeer("b@127.0.0.1", network.addr(), 0); err != nil {
+				t.Fatal(err)
+			}
+			tr := startTraffic(t, a)
+			for range 4 {
+				tr.succeeded(t, 200)
+				r.kill()
+				r = startReceiver(t, r.addr, a.Addr(), file)
+				within(t, gone, "the news of another life")
+			}
+			tr.succeeded(t, 200)
+			if tr.check(t, file) == 0 {
+				t.Error("no message was caught by a kill")
+			}
+		})
 	}
 }
 

@@ -47,7 +47,7 @@ import (
 //	type       from  body                                             flags
 //	1 DATA      D    first:8  count messages                          -
 //	2 ACK       A    acked:8                                          -
-//	3 BEAT      D A  -                                                -
+//	3 BEAT      D A  last:8                                           -
 //	4 REQUEST   D    id:8  kind:1  wait:4  size:8  chunk    (first)   1 first, 2 last
 //	                 id:8  chunk                            (others)
 //	5 REPLY     A    id:8  code:1  chunk                              2 last
@@ -56,7 +56,9 @@ import (
 // A message is len:4 kind:1 flags:1 payload; len counts kind, flags and
 // payload. Flag 1: nobody awaits an acknowledgement; the message counts as
 // acknowledged when the handler returns. The messages of a DATA have the
-// sequence numbers first, first+1 and so on. wait is how many milliseconds the
+// sequence numbers first, first+1 and so on. last is the number of the last
+// message written before, 0 on the connection for calls. On a lane A sends an ACK
+// where it would send a BEAT. wait is how many milliseconds the
 // caller will wait, 0 for no limit; size is that of the whole request. The chunk
 // of a reply that is not CallOK is a text.
 const (
@@ -195,9 +197,10 @@ func appendAck(dst []byte, acked uint64) []byte {
 }
 
 // appendBeat appends a BEAT.
-func appendBeat(dst []byte) []byte {
+func appendBeat(dst []byte, last uint64) []byte {
 	start := len(dst)
 	dst = append(dst, make([]byte, headerSize)...)
+	dst = binary.BigEndian.AppendUint64(dst, last)
 	putHeader(dst[start:], header{typ: frameBeat})
 	return dst
 }
@@ -264,7 +267,7 @@ func parseReply(body []byte) (id uint64, code CallCode, chunk []byte, err error)
 	return binary.BigEndian.Uint64(body), CallCode(body[8]), body[replyFixed:], nil
 }
 
-// parseNumber reads the body of an ACK or CANCEL.
+// parseNumber reads the body of an ACK, BEAT or CANCEL.
 func parseNumber(body []byte) (uint64, error) {
 	if len(body) < 8 {
 		return 0, fmt.Errorf("%w: %d bytes where a number belongs", ErrProtocol, len(body))

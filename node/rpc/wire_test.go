@@ -48,7 +48,7 @@ func TestGolden(t *testing.T) {
 		{"proof of the acceptor", "aafd2c1353d9a1d0738727066519f332f4fa4f72e99f28169fe5c727668dd4b8", prove(key, roleAcceptor, []byte("binding"), h.append(nil), c.append(nil), w.append(nil))},
 		{"data", "00000026b9ad3a9c01000003000000000000000900000005010061626300000002020100000003030064", oneBatch(t, 9, "abc", "", "d")},
 		{"ack", "000000108322b036020000000102030405060708", appendAck(nil, 0x0102030405060708)},
-		{"beat", "000000082a45c2fe03000000", appendBeat(nil)},
+		{"beat", "000000104d03dd11030000000000000000000005", appendBeat(nil, 5)},
 		{"request, first and last", "00000021a24b836e0403000000000000000000010200000003000000000000000461626364", appendRequest(nil, 1, request{kind: 2, wait: 3, size: 4}, flagFirst|flagLast, []byte("abcd"))},
 		{"request, middle", "0000001466ca185b04000000000000000000000161626364", appendRequest(nil, 1, request{}, 0, []byte("abcd"))},
 		{"reply", "0000001334cf2164050200000000000000000001016e6f", appendReply(nil, 1, CallFailed, flagLast, []byte("no"))},
@@ -160,7 +160,7 @@ func (c *bytesConn) Close() error                     { return nil }
 
 // A length that claims much costs what arrives, not what it claims.
 func TestLengthAllocatesNothing(t *testing.T) {
-	b := appendBeat(nil)
+	b := appendBeat(nil, 0)
 	binary.BigEndian.PutUint32(b, maxFrame-lenSize)
 	k := newLink(&bytesConn{r: bytes.NewReader(b), most: 1 << 20}, time.Second, time.Second, maxFrame)
 	if _, _, err := k.next(); err == nil {
