@@ -31,7 +31,7 @@ type Subscription struct {
 	// was matched before a clean start from one for its present life.
 	Life uint32
 
-	ended atomic.Uint32 // atomic: 1 after End
+	ended atomic.Uint32 // 1 after End
 
 	group *Group // set on the entry that stands for a whole share group
 	node  topic.Sub[*Subscription]

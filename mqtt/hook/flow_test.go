@@ -274,7 +274,7 @@ func TestSubscribe(t *testing.T) {
 	if e.PacketID != 9 || len(e.Subs) != 10 || !bytes.Equal(e.Codes, []byte{0, 0x87, 0, 0x87, 0, 0x8f, 0x8f, 0x8f, 0x8f, 0x8f}) {
 		t.Fatalf("request %+v", e)
 	}
-	for i, want := range map[int]router.Subscription{
+	for i, want := range map[int]*router.Subscription{
 		0: {Raw: "a/+", Filter: "a/+", Options: router.Options{ID: 300, QoS: 1, RetainHandling: 2, NoLocal: true, RetainAsPublished: true}},
 		2: {Raw: "$share/g/a/#", Filter: "a/#", Group: "g", Options: router.Options{ID: 300, QoS: 1}},
 		4: {Raw: "$queue/a", Filter: "a", Group: "$queue", Options: router.Options{ID: 300}},
