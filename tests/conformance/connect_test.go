@@ -15,7 +15,7 @@ import (
 func TestFirstPacket(t *testing.T) {
 	t.Parallel()
 	b := start(t)
-	for kind := byte(0); kind < 16; kind++ {
+	for kind := range byte(16) {
 		if kind == tConnect {
 			continue
 		}
@@ -78,10 +78,14 @@ func TestConnectRefused(t *testing.T) {
 		{"v3.1.1 [MQTT-3.1.2-14]", "v5 [MQTT-3.1.2-12]", "will QoS 3", withWill(will{topic: "a", qos: 3}), 0x81, 0},
 		{"v3.1.1 [MQTT-3.1.2-11] [MQTT-3.1.2-13]", "v5 [MQTT-3.1.2-11]", "will QoS without a will", flags(0x08), 0x81, 0},
 		{"v3.1.1 [MQTT-3.1.2-11] [MQTT-3.1.2-15]", "v5 [MQTT-3.1.2-13]", "will retain without a will", flags(0x20), 0x81, 0},
-		{"v3.1.1 [MQTT-3.1.2-9] [MQTT-3.1.4-1]", "v5 [MQTT-3.1.2-9] [MQTT-3.1.4-1]", "will flag without topic and payload",
-			func(c *connect) { c.flags |= 0x04 }, 0x81, 0},
-		{"v3.1.1 [MQTT-3.1.2-18] [MQTT-3.1.2-20] [MQTT-3.2.2-6]", "v5 [MQTT-3.1.2-16] [MQTT-3.1.2-18]", "user name and password without their flags",
-			func(c *connect) { c.rest = str("user") + str("password") }, 0x81, 0},
+		{
+			"v3.1.1 [MQTT-3.1.2-9] [MQTT-3.1.4-1]", "v5 [MQTT-3.1.2-9] [MQTT-3.1.4-1]", "will flag without topic and payload",
+			func(c *connect) { c.flags |= 0x04 }, 0x81, 0,
+		},
+		{
+			"v3.1.1 [MQTT-3.1.2-18] [MQTT-3.1.2-20] [MQTT-3.2.2-6]", "v5 [MQTT-3.1.2-16] [MQTT-3.1.2-18]", "user name and password without their flags",
+			func(c *connect) { c.rest = str("user") + str("password") }, 0x81, 0,
+		},
 		{"v3.1.1 [MQTT-3.1.2-22]", "", "password without user name", func(c *connect) { c.password = "x" }, 0, 0},
 		{"v3.1.1 [MQTT-3.1.3-9]", "v5 [MQTT-3.1.3-8]", "client ID too long", func(c *connect) { c.id = strings.Repeat("x", 24) }, 0x85, 2},
 		{"v3.1.1 [MQTT-3.1.3-8]", "", "empty client ID without clean session", func(c *connect) { c.id, c.clean = "", false }, 0, 2},
@@ -214,8 +218,10 @@ func TestConnectAccepted(t *testing.T) {
 	})
 	t.Run("v5 what the server can do", func(t *testing.T) {
 		c := b.connect(t, v5)
-		for _, p := range []prop{retainAvailable(1), wildcardAvailable(1), subIDAvailable(1), sharedAvailable(1),
-			topicAliasMaximum(65535), maximumPacketSize(1 << 20)} {
+		for _, p := range []prop{
+			retainAvailable(1), wildcardAvailable(1), subIDAvailable(1), sharedAvailable(1),
+			topicAliasMaximum(65535), maximumPacketSize(1 << 20),
+		} {
 			if !c.connack.has(p) {
 				t.Errorf("no %#x=%q in %v", p.id, p.value, c.connack)
 			}
@@ -368,8 +374,10 @@ func TestServerLimits(t *testing.T) {
 	})
 	t.Run("v5 [MQTT-3.2.2-9] announced", func(t *testing.T) {
 		c := b.connect(t, v5, with(sessionExpiry(200)))
-		for _, p := range []prop{maximumQoS(1), retainAvailable(0), wildcardAvailable(0), sharedAvailable(0),
-			topicAliasMaximum(3), maximumPacketSize(500), receiveMaximum(4), sessionExpiry(100)} {
+		for _, p := range []prop{
+			maximumQoS(1), retainAvailable(0), wildcardAvailable(0), sharedAvailable(0),
+			topicAliasMaximum(3), maximumPacketSize(500), receiveMaximum(4), sessionExpiry(100),
+		} {
 			if !c.connack.has(p) {
 				t.Errorf("no %#x=%q in %v", p.id, p.value, c.connack)
 			}

@@ -176,8 +176,10 @@ func TestForward(t *testing.T) {
 		c, p := b.connect(t, v5), b.connect(t, v5)
 		c.subscribe(filter{topic, 0})
 		for _, props := range [][]prop{
-			{payloadFormat(1), contentType("text/plain"), responseTopic("a/b"), correlationData("\x00\xff\x00"),
-				userProperty("z", "1"), userProperty("a", ""), userProperty("z", "1"), userProperty("", "x"), userProperty("b", "ü")},
+			{
+				payloadFormat(1), contentType("text/plain"), responseTopic("a/b"), correlationData("\x00\xff\x00"),
+				userProperty("z", "1"), userProperty("a", ""), userProperty("z", "1"), userProperty("", "x"), userProperty("b", "ü"),
+			},
 			{payloadFormat(0)},
 			{contentType("")},
 			{correlationData("")},

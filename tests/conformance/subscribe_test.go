@@ -325,11 +325,16 @@ func TestTopics(t *testing.T) {
 		matches  []string
 		not      []string
 	}{
-		{"v3.1.1 [MQTT-4.7.1-2]", "v5 [MQTT-4.7.1-1]", "sport/tennis/player1/#",
+		{
+			"v3.1.1 [MQTT-4.7.1-2]", "v5 [MQTT-4.7.1-1]", "sport/tennis/player1/#",
 			[]string{"sport/tennis/player1", "sport/tennis/player1/ranking", "sport/tennis/player1/score/wimbledon", "sport/tennis/player1/"},
-			[]string{"sport/tennis", "sport/tennis/player10"}},
-		{"v3.1.1 [MQTT-4.7.1-3]", "v5 [MQTT-4.7.1-2]", "sport/tennis/+",
-			[]string{"sport/tennis/player1", "sport/tennis/"}, []string{"sport/tennis", "sport/tennis/player1/ranking"}},
+			[]string{"sport/tennis", "sport/tennis/player10"},
+		},
+		{
+			"v3.1.1 [MQTT-4.7.1-3]", "v5 [MQTT-4.7.1-2]", "sport/tennis/+",
+			[]string{"sport/tennis/player1", "sport/tennis/"},
+			[]string{"sport/tennis", "sport/tennis/player1/ranking"},
+		},
 		{"v3.1.1 [MQTT-4.7.1-3]", "v5 [MQTT-4.7.1-2]", "+/+", []string{"/finance", "a/b", "/"}, []string{"finance", "a/b/c"}},
 		{"v3.1.1 [MQTT-4.7.1-3]", "v5 [MQTT-4.7.1-2]", "/+", []string{"/finance", "/"}, []string{"finance", "a/finance"}},
 		{"v3.1.1", "v5", "+/tennis/#", []string{"sport/tennis", "sport/tennis/x/y", "/tennis"}, []string{"tennis", "a/b/tennis"}},

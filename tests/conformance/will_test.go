@@ -92,8 +92,10 @@ func TestWill(t *testing.T) {
 	t.Run("v5 [MQTT-3.1.3-10] properties, user properties in order", func(t *testing.T) {
 		topic := unique("will/")
 		w := b.watcher(t, topic)
-		props := []prop{payloadFormat(1), contentType("text"), responseTopic("answer"), correlationData("7"),
-			userProperty("b", "1"), userProperty("a", "2"), userProperty("b", "3"), messageExpiry(100)}
+		props := []prop{
+			payloadFormat(1), contentType("text"), responseTopic("answer"), correlationData("7"),
+			userProperty("b", "1"), userProperty("a", "2"), userProperty("b", "3"), messageExpiry(100),
+		}
 		b.connect(t, v5, withWill(will{topic: topic, payload: "dead", props: props})).conn.Close()
 		w.want(message(topic, "dead", 0, 0, props...))
 	})
