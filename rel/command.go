@@ -31,11 +31,19 @@ func (p *program) run() int {
 		Short:         product + " is an MQTT broker whose nodes are Erlang nodes",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		// Or ctl, which parses no flags, would take those in front of it for words
+		// of its own.
+		TraverseChildren: true,
+		Version:          version,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unknown command %q; node help lists them", args[0])
+			}
 			_ = cmd.Help()
 			return errSilent
 		},
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetArgs(p.args)
 	root.SetIn(p.in)
 	root.SetOut(p.out)

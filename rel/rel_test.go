@@ -311,6 +311,43 @@ func TestNodesSideBySide(t *testing.T) {
 	}
 }
 
+// TestConfigFlag: whatever the command, --config in front of it says which node
+// is meant.
+func TestConfigFlag(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "flag1")
+	file := filepath.Join(n.dir, "flag.conf")
+	conf := fmt.Sprintf("node.name = %q\nnode.data_dir = %q\n", n.name, filepath.Join(n.dir, "data"))
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var env []string
+	for _, kv := range n.env {
+		if !strings.HasPrefix(kv, "ERMINE_NODE__NAME=") && !strings.HasPrefix(kv, "ERMINE_NODE__DATA_DIR=") {
+			env = append(env, kv)
+		}
+	}
+	n.env = env
+	n.want(started, 0, "-c", file, "start")
+	status := "Node 'NAME' 9.8.7-test is started\n"
+	n.want(status, 0, "--config", file, "status")
+	n.want(status, 0, "status", "-c", file)
+	n.want(status, 0, "-c", file, "ctl", "status")
+	n.want(status, 0, "--config="+file, "eval", "status")
+	n.want("[]\n", 0, "-c", file, "ctl", "--json", "clients", "list")
+	n.want("ok\n", 0, "-c", file, "stop")
+}
+
+func TestUnknownCommand(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "unknown1")
+	n.want("unknown command \"strat\"; node help lists them\n", 1, "strat")
+	n.want("unknown command \"extra\" for \"node ping\"\n", 1, "ping", "extra")
+	n.want("unknown flag: --nosuch\n", 1, "--nosuch")
+	n.want("9.8.7-test\n", 0, "version")
+	n.want("9.8.7-test\n", 0, "--version")
+}
+
 // mosquitto runs one of mosquitto's clients.
 func mosquitto(t *testing.T, tool string, args ...string) string {
 	t.Helper()
