@@ -20,7 +20,7 @@ func TestFullQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := newPipes()
 		cfg := network.on(testConfig("a", 1))
-		cfg.QueueBytes = 10000
+		cfg.QueueBytes, cfg.BatchMessages = 10000, 10
 		a := start(t, cfg, nil)
 		held := newHold()
 		b := start(t, network.on(testConfig("b", 1)), func(e *Endpoint) {
@@ -40,7 +40,7 @@ func TestFullQueue(t *testing.T) {
 				break
 			}
 		}
-		if n < 95 || n > 100 {
+		if n < 90 || n > 100 {
 			t.Errorf("%d messages of 100 bytes fit", n)
 		}
 		synctest.Wait()
@@ -56,7 +56,16 @@ func TestFullQueue(t *testing.T) {
 			t.Fatal("ready while full")
 		default:
 		}
-		for range n {
+		for range n / 3 {
+			(<-held.acks)()
+		}
+		synctest.Wait()
+		select {
+		case <-ready:
+			t.Fatal("ready with a third of the queue free")
+		default:
+		}
+		for range n - n/3 {
 			(<-held.acks)()
 		}
 		<-ready

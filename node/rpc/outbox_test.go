@@ -201,13 +201,15 @@ func TestWindowOrders(t *testing.T) {
 		w.received, w.acked = base, base
 		done := map[uint64]bool{}
 		want := base
-		for range 3000 {
+		for range 6000 {
 			switch {
-			case rnd.IntN(10) == 0:
-				w.extend(w.received + 1 + rnd.Uint64N(400))
+			case w.received-want < 2000 && rnd.IntN(4) == 0:
+				w.extend(w.received + 1 + rnd.Uint64N(3))
+			case rnd.IntN(300) == 0:
+				w.extend(w.received + 1 + rnd.Uint64N(1000))
 			default:
 				// Any number, also those not received or acknowledged before.
-				seq := want + rnd.Uint64N(w.received-want+3)
+				seq := want + rnd.Uint64N(min(w.received-want, 1+rnd.Uint64N(300))+3)
 				before := want
 				if seq <= w.received {
 					done[seq] = true
