@@ -100,12 +100,18 @@ func (s *Service) Start(context.Context) error {
 	p := &process{service: s, core: core, born: time.Now(), ctx: ctx, cancel: cancel, peers: peers{service: s, ctx: ctx, byName: map[NodeName]*peer{}}, replies: map[uint64]chan<- error{}}
 	options := gen.ProcessOptions{MailboxSize: mailboxSize}
 	s.publish(core)
-	pid, err := s.opts.Network.Node().SpawnRegister(ProcessName, func() gen.ProcessBehavior { return p }, options)
+	node := s.opts.Network.Node()
+	pid, err := node.Spawn(func() gen.ProcessBehavior { return p }, options)
 	if err != nil {
 		cancel()
 		return fmt.Errorf("start %s: %w", ProcessName, err)
 	}
 	s.pid = pid
+	// The name comes only now: ergo's SpawnRegister gives it to a process that
+	// cannot take messages yet, and one that arrives then races with its start.
+	if err := node.RegisterName(ProcessName, pid); err != nil {
+		return errors.Join(fmt.Errorf("name %s: %w", ProcessName, err), node.Kill(pid))
+	}
 	s.opts.Network.SubscribeProcess(pid)
 	for _, name := range s.opts.Network.Nodes() {
 		if err := s.tell(dist.NodeEvent{Node: name, Up: true}); err != nil {
