@@ -111,10 +111,10 @@ func TestBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Count(progress.String(), "\n"); got != 12 {
-		t.Errorf("%d of 12 runs:\n%s", got, progress.String())
+	if got := strings.Count(progress.String(), "\n"); got != 16 {
+		t.Errorf("%d of 16 runs:\n%s", got, progress.String())
 	}
-	if strings.Contains(out.String(), "not run") || strings.Count(out.String(), "erlang to ermine") != 3 {
+	if strings.Contains(out.String(), "not run") || strings.Count(out.String(), "erlang to ermine") != 4 {
 		t.Errorf("report:\n%s", out.String())
 	}
 }

@@ -16,6 +16,7 @@
 //	send-1  one process sends binaries of 200 bytes to one process
 //	send-4  four pairs of processes do, over the one connection
 //	call    one process calls a gen_server with an integer and gets it back
+//	call-16 sixteen do, of one gen_server
 //
 // A sender has at most -window messages on their way: the receiver tells it of
 // every -step-th, which bounds all queues. Messages per second are those that the

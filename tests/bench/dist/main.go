@@ -31,7 +31,7 @@ func parseFlags(args []string) (config, error) {
 	c := config{}
 	var names string
 	f := flag.NewFlagSet("dist", flag.ContinueOnError)
-	f.StringVar(&names, "load", "send-1,send-4,call", "loads to run, by comma")
+	f.StringVar(&names, "load", "send-1,send-4,call,call-16", "loads to run, by comma")
 	f.IntVar(&c.rounds, "rounds", 5, "how often each pair runs each load")
 	f.DurationVar(&c.warmup, "warmup", time.Second, "length of the part before the measured one")
 	f.DurationVar(&c.duration, "duration", 2*time.Second, "length of the measured part")

@@ -101,7 +101,7 @@ func (b *benchNode) command(line string) error {
 		return b.profile(words[1])
 	case words[0] == "send" && len(numbers) == 6:
 		return b.send(words[1], numbers)
-	case words[0] == "call" && len(numbers) == 2:
+	case words[0] == "call" && len(numbers) == 3:
 		return b.call(words[1], numbers)
 	default:
 		return errors.New("bad command")
@@ -171,7 +171,7 @@ func (b *benchNode) send(peer string, args []int) error {
 }
 
 func (b *benchNode) call(peer string, args []int) error {
-	warmup, duration := milliseconds(args[0]), milliseconds(args[1])
+	callers, warmup, duration := args[0], milliseconds(args[1]), milliseconds(args[2])
 	ctx, cancel := context.WithTimeout(context.Background(), warmup+duration+patience)
 	defer cancel()
 	at, err := b.Call(ctx, dist.Name("echo", peer), etf.Atom("whereis"))
@@ -182,16 +182,35 @@ func (b *benchNode) call(peer string, args []int) error {
 	if !ok {
 		return fmt.Errorf("echo says %v", at)
 	}
-	results := make(chan error, 1)
-	if _, err = b.spawn("", &caller{node: b, echo: b.PID(pid), warmup: warmup, duration: duration, result: results}); err != nil {
-		return err
+	begin := time.Now().Add(warmup)
+	results := make(chan called, callers)
+	for range callers {
+		if _, err = b.spawn("", &caller{echo: b.PID(pid), begin: begin, end: begin.Add(duration), result: results}); err != nil {
+			return err
+		}
 	}
-	select {
-	case err := <-results:
-		return err
-	case <-ctx.Done():
-		return errors.New("the caller does not end")
+	time.Sleep(time.Until(begin))
+	b.say("begin")
+	var times []time.Duration
+	for range callers {
+		select {
+		case r := <-results:
+			if r.err != nil {
+				return r.err
+			}
+			times = append(times, r.times...)
+		case <-ctx.Done():
+			return errors.New("a caller does not end")
+		}
 	}
+	b.say("end %d %d", len(times), time.Since(begin).Nanoseconds())
+	if len(times) == 0 {
+		return errors.New("no call has ended")
+	}
+	slices.Sort(times)
+	quantile := func(q float64) int64 { return times[min(len(times)-1, int(q*float64(len(times))))].Nanoseconds() }
+	b.say("done %d %d", quantile(0.5), quantile(0.99))
+	return nil
 }
 
 // sent is what a sender and its sink have counted.
@@ -317,13 +336,18 @@ func (e *echo) HandleCall(_ gen.PID, _ gen.Ref, request any) (any, error) {
 	return request, nil
 }
 
-// caller calls echo again and again and ends.
+// called is what a caller has measured.
+type called struct {
+	times []time.Duration
+	err   error
+}
+
+// caller calls echo again and again until its end.
 type caller struct {
 	act.Actor
-	node             *benchNode
-	echo             gen.PID
-	warmup, duration time.Duration
-	result           chan<- error
+	echo       gen.PID
+	begin, end time.Time // of the measured part
+	result     chan<- called
 }
 
 // Init implements act.ActorBehavior.
@@ -331,31 +355,18 @@ func (c *caller) Init(...any) error { return c.Send(c.PID(), etf.Atom("begin")) 
 
 // HandleMessage implements act.ActorBehavior.
 func (c *caller) HandleMessage(gen.PID, any) error {
-	c.result <- c.run()
+	times, err := c.calls()
+	c.result <- called{times, err}
 	return gen.TerminateReasonNormal
 }
 
-func (c *caller) run() error {
-	if _, err := c.calls(time.Now().Add(c.warmup)); err != nil {
-		return err
-	}
-	c.node.say("begin")
-	start := time.Now()
-	times, err := c.calls(start.Add(c.duration))
-	if err != nil {
-		return err
-	}
-	c.node.say("end %d %d", len(times), time.Since(start).Nanoseconds())
-	slices.Sort(times)
-	at := func(q float64) int64 { return times[min(len(times)-1, int(q*float64(len(times))))].Nanoseconds() }
-	c.node.say("done %d %d", at(0.5), at(0.99))
-	return nil
-}
-
-func (c *caller) calls(until time.Time) ([]time.Duration, error) {
-	var times []time.Duration
+// calls are those that began in the measured part.
+func (c *caller) calls() (times []time.Duration, err error) {
 	for i := int64(0); ; i++ {
 		start := time.Now()
+		if start.After(c.end) {
+			return times, nil
+		}
 		answer, err := c.Call(c.echo, i)
 		if err == nil && answer != i {
 			err = fmt.Errorf("call with %d answers %v", i, answer)
@@ -363,10 +374,8 @@ func (c *caller) calls(until time.Time) ([]time.Duration, error) {
 		if err != nil {
 			return nil, err
 		}
-		stop := time.Now()
-		times = append(times, stop.Sub(start))
-		if stop.After(until) {
-			return times, nil
+		if start.After(c.begin) {
+			times = append(times, time.Since(start))
 		}
 	}
 }

@@ -242,7 +242,7 @@ func measure(l load, c config, p pair, a, b *node) (outcome, error) {
 	if l.pairs > 0 {
 		err = a.tell("send %s %d %d %d %d %d %d", b.name, l.pairs, c.size, c.window, c.step, warmup, duration)
 	} else {
-		err = a.tell("call %s %d %d", b.name, warmup, duration)
+		err = a.tell("call %s %d %d %d", b.name, l.callers, warmup, duration)
 	}
 	if err != nil {
 		return out, err

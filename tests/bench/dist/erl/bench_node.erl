@@ -42,28 +42,34 @@ command("send", Peer, [Pairs, Size, Window, Step, Warmup, Duration]) ->
     [S ! stop || S <- Senders],
     Ends = [receive {ended, S, Sent, Got} -> {Sent, Got} end || S <- Senders],
     say("done ~b ~b", [lists:sum([S || {S, _} <- Ends]), lists:sum([G || {_, G} <- Ends])]);
-command("call", Peer, [Warmup, Duration]) ->
+command("call", Peer, [Callers, Warmup, Duration]) ->
     Echo = gen_server:call({echo, Peer}, whereis),
-    calls(Echo, 0, [], erlang:monotonic_time(nanosecond) + Warmup * 1000000),
+    Begin = erlang:monotonic_time(nanosecond) + Warmup * 1000000,
+    End = Begin + Duration * 1000000,
+    Me = self(),
+    Pids = [spawn_link(fun() -> Me ! {called, self(), calls(Echo, 0, [], Begin, End)} end)
+            || _ <- lists:seq(1, Callers)],
+    timer:sleep(Warmup),
     say("begin", []),
-    Start = erlang:monotonic_time(nanosecond),
-    Times = calls(Echo, 0, [], Start + Duration * 1000000),
-    Stop = erlang:monotonic_time(nanosecond),
+    Times = lists:append([receive {called, P, Ts} -> Ts end || P <- Pids]),
     N = length(Times),
-    say("end ~b ~b", [N, Stop - Start]),
+    say("end ~b ~b", [N, erlang:monotonic_time(nanosecond) - Begin]),
     Sorted = lists:sort(Times),
-    At = fun(Q) -> lists:nth(min(N, 1 + trunc(N * Q)), Sorted) end,
-    say("done ~b ~b", [At(0.5), At(0.99)]).
+    Quantile = fun(Q) -> lists:nth(min(N, 1 + trunc(N * Q)), Sorted) end,
+    say("done ~b ~b", [Quantile(0.5), Quantile(0.99)]).
 
 total(Counters, N) -> lists:sum([counters:get(Counters, I) || I <- lists:seq(1, N)]).
 
-calls(Echo, I, Times, Until) ->
+%% The times of the calls that began in the measured part.
+calls(Echo, I, Times, Begin, End) ->
     Start = erlang:monotonic_time(nanosecond),
-    I = gen_server:call(Echo, I),
-    Stop = erlang:monotonic_time(nanosecond),
-    case Stop >= Until of
-        true -> [Stop - Start | Times];
-        false -> calls(Echo, I + 1, [Stop - Start | Times], Until)
+    if
+        Start > End ->
+            Times;
+        true ->
+            I = gen_server:call(Echo, I),
+            Took = erlang:monotonic_time(nanosecond) - Start,
+            calls(Echo, I + 1, if Start > Begin -> [Took | Times]; true -> Times end, Begin, End)
     end.
 
 %% A sender keeps up to Window messages on their way.
