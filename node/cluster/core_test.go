@@ -251,6 +251,73 @@ func TestLateAck(t *testing.T) {
 	}
 }
 
+// TestTombstonesExpire: what has left is forgotten after its time, and is not
+// taken over from those whose clocks are behind.
+func TestTombstonesExpire(t *testing.T) {
+	c := newTestCore(t, "c@h")
+	grave := testRecord(0x10).tombstone(c.now.Wall.UnixMilli())
+	sync := Message{Cluster: c.Cluster(), From: testID(0x11), FromName: "d@h", Body: Sync{Records: []Record{grave}}}
+	if saved := only[Persist](c.Receive(testInstant(1), sync)); len(saved) != 1 || len(saved[0].State.Records) != 2 {
+		t.Fatalf("not kept: %v", saved)
+	}
+	almost := c.cfg.TombstoneFor.Seconds()
+	if saved := only[Persist](c.Tick(testInstant(almost))); len(saved) != 0 {
+		t.Errorf("forgotten too soon: %v", saved)
+	}
+	if saved := only[Persist](c.Tick(testInstant(almost + 5))); len(saved) != 1 || len(saved[0].State.Records) != 1 {
+		t.Errorf("not forgotten: %v", saved)
+	}
+	if saved := only[Persist](c.Receive(testInstant(almost+6), sync)); len(saved) != 0 {
+		t.Errorf("taken over again: %v", saved)
+	}
+}
+
+// TestPersistFirst: in whatever an input causes, the disk comes first (P1).
+func TestPersistFirst(t *testing.T) {
+	c := newTestCore(t, "c@h")
+	c.Join(testInstant(1), 1, "d@h")
+	contact := testRecord(0x10)
+	contact.Name = "d@h"
+	out := c.Receive(testInstant(1.1), Message{
+		Cluster: testID(0x20), From: contact.ID, FromName: contact.Name, To: c.Identity(),
+		Body: JoinReply{EchoIncarnation: 1, At: uint64(time.Second), Records: []Record{contact}},
+	})
+	if _, first := out[0].(Persist); !first || len(only[Persist](out)) != 1 || len(only[Send](out)) == 0 {
+		t.Errorf("got %v", out)
+	}
+	if c.Cluster() != testID(0x20) {
+		t.Error("the offer was not taken up")
+	}
+}
+
+// TestStaleOffers: an offer for an older request, for another life or from
+// somebody else is none.
+func TestStaleOffers(t *testing.T) {
+	contact := testRecord(0x10)
+	contact.Name = "d@h"
+	fresh := JoinReply{EchoIncarnation: 1, At: uint64(20 * time.Second), Records: []Record{contact}}
+	for name, change := range map[string]func(*Message, *JoinReply){
+		"too old":      func(_ *Message, r *JoinReply) { r.At = uint64(14 * time.Second) },
+		"future":       func(_ *Message, r *JoinReply) { r.At = uint64(21 * time.Second) },
+		"another life": func(_ *Message, r *JoinReply) { r.EchoIncarnation = 2 },
+		"another node": func(m *Message, _ *JoinReply) { m.FromName = "e@h" },
+		"":             func(*Message, *JoinReply) {},
+	} {
+		c := newTestCore(t, "c@h")
+		before := c.Cluster()
+		c.Tick(testInstant(19))
+		c.Join(testInstant(20), 1, "d@h")
+		reply := fresh
+		m := Message{Cluster: testID(0x20), From: contact.ID, FromName: contact.Name, To: c.Identity()}
+		change(&m, &reply)
+		m.Body = reply
+		c.Receive(testInstant(20.1), m)
+		if joined := c.Cluster() != before; joined != (name == "") {
+			t.Errorf("%q: joined %t", name, joined)
+		}
+	}
+}
+
 func TestCommandsAlone(t *testing.T) {
 	for _, tc := range []struct {
 		name string

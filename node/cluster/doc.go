@@ -82,7 +82,8 @@
 //   - J2: joins given at one moment end as one cluster.
 //   - E1: for each member, MemberJoined comes before the first NodeUp, NodeUp
 //     and NodeDown alternate, and NodeDown comes before MemberLeft. Members
-//     known from disk at the start have no MemberJoined.
+//     known from disk at the start have no MemberJoined. All this within one
+//     life of the process: with the next one it begins anew.
 //   - C1: each command gets one Reply.
 //
 // tests/sim checks them, and what follows from them, as S1 to S6.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -259,6 +261,22 @@ func TestData(t *testing.T) {
 		}
 	case <-ctx.Done():
 		t.Fatal("no reset")
+	}
+}
+
+// TestDiskFails: a node that cannot write down what it is about to tell others
+// ends instead.
+func TestDiskFails(t *testing.T) {
+	a, b := newMember(t), newMember(t)
+	if err := os.RemoveAll(a.dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.service.Join(deadline(t), b.name); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("joined: %v", err)
+	}
+	<-a.service.Done()
+	if err := a.service.Err(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("ended with %v", err)
 	}
 }
 
