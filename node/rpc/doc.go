@@ -47,7 +47,8 @@
 //   - R6: a connection on which nothing arrives for Config.Silence is given up;
 //     both ends send at least three times in that time. Both then hold what is
 //     not acknowledged, the lane connects again with back-off and jitter, and
-//     sends again what the peer has not; the peer drops what it has.
+//     sends again what the peer has not; the peer drops what it has. So it is
+//     with a connection on which a frame is damaged or missing.
 //   - R7: before a peer has proved the cookie it costs one goroutine, less than
 //     4 kB (and TLS's buffers) and Config.AuthTimeout; there are at most
 //     Config.MaxHalfOpen such connections, the oldest making room for the
@@ -67,8 +68,10 @@
 //
 // Both ends prove the cookie by HMAC-SHA-256 over everything that both said,
 // fresh random challenges of both included, and over the TLS session where there
-// is one; so the proof cannot be relayed, replayed or reflected. Over plain TCP
-// what follows is neither secret nor protected from those who can change
-// packets: as with the distribution, use TLS where the network is not trusted.
-// The checksum of each frame is for accidents.
+// is one: a proof can be neither replayed nor reflected, nor with TLS relayed.
+// Who dials proves first, so whoever can answer in a peer's place can try
+// cookies on what it got: a cookie is long and random. Over plain TCP what
+// follows is neither secret nor protected from those who can change packets; as
+// with the distribution, use TLS where the network is not trusted. The checksum
+// of each frame is for accidents.
 package rpc

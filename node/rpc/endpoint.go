@@ -200,14 +200,14 @@ func (e *Endpoint) SetPeer(name, addr string, incarnation uint64) error {
 		return nil
 	}
 	e.putPeer(name, addr, incarnation)
+	set := e.inboundOf(name)
 	var inbound []*inboundConn
 	if p != nil {
 		was := p.incarnation.Load()
-		set := e.inboundOf(name)
 		set.retire(was)
-		set.restore(incarnation)
 		inbound = set.connsOf(was)
 	}
+	set.restore(incarnation)
 	e.mu.Unlock()
 	if p != nil {
 		p.close(ErrPeerGone)
