@@ -39,8 +39,9 @@ const (
 	// subscribeTime bounds how long the broker may take to route a filter;
 	// publishTime, above the default of Options.AckTime, how long a publish is
 	// waited for.
-	subscribeTime = 10 * time.Second
-	publishTime   = 60 * time.Second
+	subscribeTime  = 10 * time.Second
+	subscribeTries = 3
+	publishTime    = 60 * time.Second
 
 	// replaceTime is for how long after a subscription was replaced publishes
 	// may still find both the old and the new one.
@@ -120,10 +121,23 @@ func (h *hub) subscribe(ctx context.Context, pid gen.PID, filter, opts any) erro
 	if b == nil {
 		return errUnavailable
 	}
-	s, err := h.subscriber(pid)
-	if err != nil {
-		return err
+	// A subscriber may be tidied away just when it gets a new subscription: then
+	// a new one is made. One whose process has ended ends again at once.
+	for range subscribeTries {
+		s, err := h.subscriber(pid)
+		if err != nil {
+			return err
+		}
+		if err = h.route(ctx, b, s, raw, parsed, o); !errors.Is(err, errNoProcess) {
+			return err
+		}
 	}
+	return errNoProcess
+}
+
+// route gives a subscriber a subscription. errNoProcess means that the
+// subscriber has ended meanwhile.
+func (h *hub) route(ctx context.Context, b *actors.Broker, s *subscriber, raw string, parsed topic.Parsed, o subscribeOptions) error {
 	sub := &router.Subscription{
 		Raw: raw, Filter: parsed.Filter, Group: parsed.Group, Exclusive: parsed.Kind == topic.Exclusive,
 		Options: o.router(), To: s,
@@ -138,7 +152,7 @@ func (h *hub) subscribe(ctx context.Context, pid gen.PID, filter, opts any) erro
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, subscribeTime)
 	defer cancel()
-	err = b.Subscribe(ctx, sub)
+	err := b.Subscribe(ctx, sub)
 	s.mu.Lock()
 	current := !s.gone && s.slots[raw] == fresh
 	switch {
@@ -271,7 +285,7 @@ func (h *hub) remove(s *subscriber) {
 // tidy removes a subscriber that has no subscription and nothing on its way.
 func (h *hub) tidy(s *subscriber) {
 	s.mu.Lock()
-	idle := len(s.slots) == 0 && len(s.queue) == 0 && len(s.inflight) == 0
+	idle := s.idle()
 	s.mu.Unlock()
 	if idle {
 		h.remove(s)

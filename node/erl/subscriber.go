@@ -200,7 +200,11 @@ func (s *subscriber) pump() {
 		s.mu.Lock()
 		if !s.ready() {
 			s.pumping = false
+			idle := s.idle()
 			s.mu.Unlock()
+			if idle {
+				s.hub.tidy(s)
+			}
 			return
 		}
 		it := s.queue[0]
@@ -251,8 +255,18 @@ func (s *subscriber) ack(id int64) {
 		}
 	}
 	s.start()
+	idle := s.idle()
 	s.mu.Unlock()
 	t.Done()
+	if idle {
+		s.hub.tidy(s)
+	}
+}
+
+// idle tells that the subscriber has no subscription any more, and nothing on
+// its way. s.mu is held.
+func (s *subscriber) idle() bool {
+	return !s.gone && len(s.slots) == 0 && len(s.queue) == 0 && len(s.inflight) == 0 && !s.pumping
 }
 
 // overdue is called by the timer: publishers have waited long enough. What has

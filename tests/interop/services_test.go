@@ -509,6 +509,39 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
+// TestSubscribeAndUnsubscribe over and over, with messages on their way.
+func TestSubscribeAndUnsubscribe(t *testing.T) {
+	n, e := servicePair(t, nil)
+	stop := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		every := time.NewTicker(time.Millisecond)
+		defer every.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-every.C:
+				_, _ = n.broker.Publish(t.Context(), &message.Message{Topic: "again", QoS: 1})
+			}
+		}
+	}()
+	e.want(etf.Atom("ok"), `Again = fun(Opts) -> fun() -> [begin
+			ok = gen_server:call({ermine, N}, {subscribe, <<"again">>, Opts}),
+			receive {mqtt, <<"again">>, _, P} -> case P of #{id := I} -> {ermine, N} ! {mqtt_ack, I}; _ -> ok end after 10000 -> exit(nothing) end,
+			ok = gen_server:call({ermine, N}, {unsubscribe, <<"again">>}),
+			F = fun(F) -> receive {mqtt, _, _, #{id := I2}} -> {ermine, N} ! {mqtt_ack, I2}, F(F); {mqtt, _, _, _} -> F(F) after 0 -> ok end end, F(F)
+		end || _ <- lists:seq(1, 100)] end end,
+		Workers = [spawn_monitor(Again(O)) || O <- [[], [{qos, 1}], [{qos, 1}, ack]]],
+		[receive {'DOWN', M, _, _, normal} -> ok; {'DOWN', M, _, _, Why} -> exit(Why) after 25000 -> exit(slow) end || {_, M} <- Workers], ok`)
+	close(stop)
+	<-ended
+	eventually(t, "nobody is left", func() bool {
+		return etf.Equal(e.eval("#{erlang := #{subscribers := S}} = rpc:call(N, ermine, info, []), S"), 0)
+	})
+}
+
 // TestStoppedSubscriber: a node that has stopped reading slows no publisher down
 // and takes a bounded amount of memory; when it goes on its process gets what is
 // left, the latest messages among it, and the rest has been counted.
