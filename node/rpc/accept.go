@@ -408,7 +408,7 @@ func (s *stream) notify() {
 // writeAcks writes acknowledgements until the link is closed: when there is news,
 // and from time to time as a sign of life. told is what the welcome said.
 func (s *stream) writeAcks(k *link, told uint64) {
-	beat := time.NewTicker(k.silence / 4)
+	beat := time.NewTicker(k.beatEvery())
 	defer beat.Stop()
 	var frame []byte
 	for {

@@ -44,7 +44,7 @@ func (c *callConn) write(ctx context.Context, frame []byte) error {
 
 // beat writes heartbeats until the link is closed.
 func (c *callConn) beat() {
-	tick := time.NewTicker(c.link.silence / 4)
+	tick := time.NewTicker(c.link.beatEvery())
 	defer tick.Stop()
 	frame := appendBeat(nil, 0)
 	for {

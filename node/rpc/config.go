@@ -88,8 +88,10 @@ type Config struct {
 	AuthTimeout    time.Duration
 	// WriteTimeout is how long a peer may read nothing of what is written to it.
 	WriteTimeout time.Duration
-	// Silence is after how long without a byte a connection is given up. All
-	// nodes have the same: each sends a sign of life three times in its own.
+	// Silence is after how long without a byte a connection is given up, 10 ms at
+	// least. A node sends a sign of life every second, and four times in its own
+	// Silence where that is shorter: nodes whose values differ should have at
+	// least 3 s.
 	Silence time.Duration
 	// BackoffMin and BackoffMax bound the pause after a failed connection, which
 	// doubles each time and is then varied by up to a half.
@@ -176,8 +178,10 @@ func (c *Config) Validate() error {
 		return bad("MaxCall", "positive")
 	case c.MaxCalls < 1:
 		return bad("MaxCalls", "positive")
-	case c.ConnectTimeout <= 0 || c.AuthTimeout <= 0 || c.WriteTimeout <= 0 || c.Silence <= 0:
-		return bad("ConnectTimeout, AuthTimeout, WriteTimeout and Silence", "positive")
+	case c.ConnectTimeout <= 0 || c.AuthTimeout <= 0 || c.WriteTimeout <= 0:
+		return bad("ConnectTimeout, AuthTimeout and WriteTimeout", "positive")
+	case c.Silence < 10*time.Millisecond:
+		return bad("Silence", "10 ms at least")
 	case c.BackoffMin <= 0 || c.BackoffMax < c.BackoffMin:
 		return bad("BackoffMin", "positive and at most BackoffMax")
 	case c.MaxHalfOpen < 1:

@@ -185,7 +185,7 @@ func (l *lane) serve(k *link, w welcome) error {
 
 // write writes batches, and heartbeats between them, until the link is closed.
 func (l *lane) write(k *link) {
-	beat := time.NewTicker(k.silence / 4)
+	beat := time.NewTicker(k.beatEvery())
 	defer beat.Stop()
 	var beatFrame []byte
 	var bs []batch

@@ -20,6 +20,8 @@ const (
 	// writePiece is the most that one write deadline is for, so that a slow but
 	// living connection gets a large message through.
 	writePiece = 256 << 10
+	// maxBeat is the longest time between signs of life.
+	maxBeat = time.Second
 )
 
 // link is a connection past the handshake: frames in and out, silence noticed
@@ -43,6 +45,10 @@ type link struct {
 func newLink(conn net.Conn, silence, timeout time.Duration, maxFrame int) *link {
 	return &link{conn: conn, silence: silence, timeout: timeout, maxFrame: maxFrame, closed: make(chan struct{})}
 }
+
+// beatEvery is the time between signs of life. It does not grow with Silence, so
+// that nodes with different settings get along.
+func (l *link) beatEvery() time.Duration { return min(l.silence/4, maxBeat) }
 
 // close closes the link for the first reason given; any goroutine may call it.
 func (l *link) close(cause error) {
