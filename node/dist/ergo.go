@@ -2,6 +2,7 @@ package dist
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
@@ -19,21 +20,38 @@ import (
 
 var startOne sync.Mutex // the goroutines are counted, so one node at a time
 
-// withoutSignals runs start and undoes its signal handler.
+// withoutSignals runs start and undoes its signal handler. A signal that comes
+// meanwhile makes ergo stop the node that is being started: it is not to be
+// touched any more, and the error is ErrInterrupted.
 func withoutSignals(start func() (gen.Node, error)) (gen.Node, error) {
 	startOne.Lock()
 	defer startOne.Unlock()
+	signals := make(chan os.Signal, 1) // gets whatever ergo gets
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	before := signalGoroutines()
 	node, err := start()
 	if err != nil {
+		signal.Stop(signals)
 		return nil, err
 	}
 	deadline := time.Now().Add(time.Second)
-	for signalGoroutines() <= before && time.Now().Before(deadline) {
+	for signalGoroutines() <= before && len(signals) == 0 && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
+	// What has arrived and is not delivered yet would be lost with the handlers:
+	// Stop waits for it, and what comes right then finds a handler again.
+	other := make(chan os.Signal, 1)
+	signal.Notify(other, os.Interrupt, syscall.SIGTERM)
+	signal.Stop(other)
 	signal.Reset(os.Interrupt, syscall.SIGTERM)
-	return node, nil
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Stop(signals)
+	select {
+	case sig := <-signals:
+		return nil, fmt.Errorf("%w: signal %s", ErrInterrupted, sig)
+	default:
+		return node, nil
+	}
 }
 
 // signalGoroutines counts those of ergo that wait for a signal.

@@ -31,6 +31,10 @@ var (
 	// node runs there.
 	ErrPortInUse = errors.New("port is in use")
 
+	// ErrInterrupted is returned by Start when SIGINT or SIGTERM came meanwhile.
+	// The process has to end then: what was begun is not undone.
+	ErrInterrupted = errors.New("interrupted")
+
 	// ErrOptions is returned by Start for options that contradict themselves.
 	ErrOptions = errors.New("bad options")
 )
