@@ -426,7 +426,7 @@ func (c *Core) receive(m Message) {
 	case DepartedAck:
 		c.onDepartedAck(m, b)
 		return
-	default:
+	case Ping, Ack, Probe, ProbeAck, Sync, Departed: // within a cluster, below
 	}
 	if m.To != (ID{}) && m.To != c.state.Identity {
 		c.counters.Stray++
@@ -474,9 +474,9 @@ func supersedes(m Message, tombstone Record) bool {
 		return later(b.Record)
 	case Sync:
 		return slices.ContainsFunc(b.Records, later)
-	default:
-		return false
+	case Probe, ProbeAck, JoinRequest, JoinReply, Departed, DepartedAck:
 	}
+	return false
 }
 
 // learn takes in what another node says of a member, and does what follows.

@@ -446,16 +446,11 @@ func (p *process) runTask() {
 	go func() {
 		defer cancel()
 		var err error
-		switch e := task.effect.(type) {
-		case AdoptData:
-			if data != nil {
-				err = data.Adopt(ctx, e.From)
-			}
-		case ResetData:
-			if data != nil {
-				err = data.Reset(ctx, e.Removed)
-			}
-		default: // no other effect is a task
+		if e, adopt := task.effect.(AdoptData); adopt && data != nil {
+			err = data.Adopt(ctx, e.From)
+		}
+		if e, reset := task.effect.(ResetData); reset && data != nil {
+			err = data.Reset(ctx, e.Removed)
 		}
 		_ = node.Send(pid, dataDone{err}) // fails only when the process is gone
 	}()

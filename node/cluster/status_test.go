@@ -10,7 +10,7 @@ import (
 
 func nodeNames(line string) []NodeName {
 	var names []NodeName
-	for _, n := range strings.Fields(line) {
+	for n := range strings.FieldsSeq(line) {
 		names = append(names, NodeName(n))
 	}
 	return names

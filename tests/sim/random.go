@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"ermine/node/cluster"
@@ -156,16 +158,16 @@ func (w *world) islands() {
 	for _, n := range w.nodes {
 		side[n] = w.rng.IntN(2) == 0
 	}
-	text := ""
+	var text strings.Builder
 	for _, a := range w.nodes {
-		text += fmt.Sprintf(" %s:%t", a.name, side[a])
+		fmt.Fprintf(&text, " %s:%t", a.name, side[a])
 		for _, b := range w.nodes {
 			if side[a] != side[b] {
 				w.cut[link{a.name, b.name}] = true
 			}
 		}
 	}
-	w.tracef("# partition%s", text)
+	w.tracef("# partition%s", &text)
 	if w.rng.IntN(3) == 0 && w.whole() && !w.anyPaused() {
 		w.mark()
 		w.settle()
@@ -235,6 +237,42 @@ func jointly(seed uint64, trace func(string, ...any)) *world {
 				w.failf("S6: %s and %s are in one cluster: %t, want %t", a.name, b.name, together, want)
 			}
 		}
+	}
+	return w
+}
+
+// mutually lets one node of each of two clusters join the other, nearly at once,
+// and checks that both end up together.
+func mutually(seed uint64, trace func(string, ...any)) *world {
+	w := newWorld(seed)
+	w.trace = trace
+	for i := range 2 + w.rng.IntN(4) {
+		w.start(w.add(cluster.NodeName(fmt.Sprintf("n%d@h", i+1))))
+	}
+	w.run(time.Second)
+	for i, n := range w.nodes[2:] {
+		w.give(n, "join", w.nodes[i%2].name)
+	}
+	w.settle()
+	w.max = minDelay + w.upTo(100*time.Millisecond)
+	w.loss = w.rng.IntN(20)
+	w.reorder = w.rng.IntN(2) == 0
+	a, b := w.nodes[0], w.nodes[1]
+	w.give(a, "join", b.name)
+	w.run(w.upTo(300 * time.Millisecond))
+	w.give(b, "join", a.name)
+	w.run(16 * time.Second)
+	w.heal()
+	w.settle()
+	for _, c := range w.commands {
+		var refused *cluster.JoinError
+		if c.done && (c.err == nil || errors.As(c.err, &refused) && refused.Reason == cluster.ReasonAlreadyInCluster) {
+			continue
+		}
+		w.failf("S6: %s: done %t, %v", c.text, c.done, c.err)
+	}
+	if a.core.Cluster() != b.core.Cluster() {
+		w.failf("S6: %s and %s are in two clusters", a.name, b.name)
 	}
 	return w
 }

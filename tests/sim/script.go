@@ -195,7 +195,7 @@ func (s *script) partition(rest string) error {
 	clear(s.cut)
 	island := map[cluster.NodeName]int{}
 	for i, names := range strings.Split(rest, "/") {
-		for _, a := range strings.Fields(names) {
+		for a := range strings.FieldsSeq(names) {
 			if _, err := s.must(a); err != nil {
 				return err
 			}

@@ -54,3 +54,7 @@ func TestRandomHistories(t *testing.T) { random(t, history, *runsFlag) }
 
 // TestSimultaneousJoins: joins at one moment end as one cluster.
 func TestSimultaneousJoins(t *testing.T) { random(t, jointly, *runsFlag/2) }
+
+// TestMutualJoins: two nodes that join each other nearly at once end up
+// together.
+func TestMutualJoins(t *testing.T) { random(t, mutually, *runsFlag/2) }
