@@ -109,7 +109,9 @@ func (n *Network) welcome(conn net.Conn, host string) {
 	if n.opts.TLS != nil {
 		tlsConn := tls.Server(conn, n.opts.TLS.Server)
 		if err := tlsConn.HandshakeContext(ctx); err != nil {
-			n.log.Warn("connection refused: tls", "host", host, "err", err)
+			if n.garbage.allow(time.Now()) {
+				n.log.Warn("connection refused: tls", "host", host, "err", err)
+			}
 			_ = conn.Close()
 			return
 		}
@@ -151,15 +153,20 @@ func (n *Network) refused(host string, res *handshake.Result, err error) {
 		n.log.Error("connection refused: the peer is too old", "peer", flags.Peer, "host", host, "err", err)
 	case errors.Is(err, handshake.ErrSimultaneous), errors.Is(err, handshake.ErrAlive), errors.Is(err, io.EOF), n.ctx.Err() != nil:
 		n.log.Debug("connection not continued", "peer", peer, "host", host, "err", err)
-	default:
+	case n.garbage.allow(time.Now()):
 		n.log.Warn("connection refused", "peer", peer, "host", host, "err", fmt.Sprint(err))
 	}
 }
 
-// rateLimit lets one line a second through.
-type rateLimit struct{ last time.Time }
+// rateLimit lets one line a second through, so that strangers cannot fill the log.
+type rateLimit struct {
+	mu   sync.Mutex
+	last time.Time
+}
 
 func (r *rateLimit) allow(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if now.Sub(r.last) < time.Second {
 		return false
 	}

@@ -42,6 +42,7 @@ type Network struct {
 	listener net.Listener
 	keeper   *epmd.Keeper
 	pending  pendingConns
+	garbage  rateLimit // of lines about connections that are none of a node's
 	tickets  tickets
 	events   events
 	spawns   spawnTable

@@ -303,6 +303,10 @@ func (n *Network) remoteLink(c *Conn, from etf.Pid, to gen.PID, spawned bool) {
 	if to.ID == corePID && to.Creation != 0 {
 		return // the core ends with the node
 	}
+	if to.Node != gen.Atom(n.name) { // ergo would connect there to watch it
+		_ = c.proto.Push(&proto.Exit{From: n.Pid(to), To: from, Reason: etf.Atom("noproc")})
+		return
+	}
 	r := &n.relations
 	r.mu.Lock()
 	rem := r.remote(c)
