@@ -55,7 +55,8 @@ func (p *program) console(ctx context.Context) error {
 		return err
 	}
 	err = p.serve(ctx, s, serveOptions{session: func(ctx context.Context, r *runtime) error {
-		return console.Local(ctx, console.NewLocal(s.Node.Name, r.commands, console.Names{}), version, p.historyFile())
+		local := console.NewLocal(s.Node.Name, r.commands, r.erlang.Load().Names())
+		return console.Local(ctx, local, version, p.historyFile())
 	}})
 	if errors.Is(err, errRunning) {
 		return p.alreadyRunning(s)

@@ -37,6 +37,7 @@ type runtime struct {
 
 	broker atomic.Pointer[actors.Broker] // nil while there is none
 	server atomic.Pointer[mqtt.Server]   // likewise
+	erlang atomic.Pointer[erl.Services]  // nil until it has been started
 
 	// enabled are the listeners that a command has enabled or disabled, which
 	// outlasts a restart of the listeners.
@@ -270,6 +271,9 @@ func (s *erlangService) Start(context.Context) (err error) {
 		Network: s.r.node.Load().Network(), Broker: s.r.broker.Load, Commands: s.r.commands,
 		Version: version, TickTime: s.r.settings.Node.DistNetTicktime, Logger: s.r.logger,
 	})
+	if err == nil {
+		s.r.erlang.Store(s.s)
+	}
 	return err
 }
 
