@@ -404,6 +404,7 @@ func TestControlCommands(t *testing.T) {
 	n.want("No subscriptions.\n", 0, "ctl", "subscriptions", "list")
 	n.want("[]\n", 0, "ctl", "clients", "list", "--json")
 	n.want("Not Found.\n", 1, "ctl", "clients", "show", "c1")
+	n.match("^No user file is in use; ", "ctl", "authn", "users", "list")
 	n.want("Number of retained messages: 0\n", 0, "ctl", "retainer", "info")
 
 	port := n.port("tcp:default")
@@ -469,7 +470,7 @@ func TestControlCommands(t *testing.T) {
 	mosquitto(t, "mosquitto_pub", "-p", n.port("tcp:default"), "-t", "t", "-m", "m", "-q", "1")
 
 	out, status := n.run("ctl", "nonsense")
-	if status != 1 || !strings.HasPrefix(out, "Usage: node ctl\n"+strings.Repeat("-", 110)+"\nstatus ") {
+	if status != 1 || !strings.HasPrefix(out, "Usage: node ctl\n"+strings.Repeat("-", 110)+"\nstatus ") || !strings.HasSuffix(out, "\nNo command: nonsense\n") {
 		t.Errorf("unknown command: %d\n%s", status, out)
 	}
 	n.want("ok\n", 0, "stop")

@@ -465,8 +465,16 @@ func (e *Env) authn() Command {
 		}
 		return c.OK()
 	}
+	inUse := func(run func(ctx context.Context, c *Call) error) func(ctx context.Context, c *Call) error {
+		return func(ctx context.Context, c *Call) error {
+			if e.Users == nil {
+				return c.Fail("No user file is in use; name one in the configuration: authentication = [{backend = file, path = ...}]")
+			}
+			return run(ctx, c)
+		}
+	}
 	return Command{"authn", []Form{
-		{"authn users list", "List the users of the user file", func(_ context.Context, c *Call) error {
+		{"authn users list", "List the users of the user file", inUse(func(_ context.Context, c *Call) error {
 			l := list{c: c}
 			for _, u := range e.Users.List() {
 				text := u.Name
@@ -478,13 +486,13 @@ func (e *Env) authn() Command {
 				}
 			}
 			return l.end("No users.")
-		}},
-		{"authn users add <User> <Password> [<superuser>]", "Add a user to the user file", add},
-		{"authn users del <User>", "Delete a user from the user file", func(_ context.Context, c *Call) error {
+		})},
+		{"authn users add <User> <Password> [<superuser>]", "Add a user to the user file", inUse(add)},
+		{"authn users del <User>", "Delete a user from the user file", inUse(func(_ context.Context, c *Call) error {
 			if err := e.Users.Delete(c.Args[0]); err != nil {
 				return c.Fail("%s", err)
 			}
 			return c.OK()
-		}},
+		})},
 	}}
 }

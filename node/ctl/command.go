@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -198,10 +199,7 @@ func (t *Tree) Run(ctx context.Context, args []string, asJSON bool, out io.Write
 	}
 	i := t.index(words[0])
 	if i < 0 {
-		if err := t.usage(out, t.commands); err != nil {
-			return err
-		}
-		return fmt.Errorf("%w: no command %q", ErrUsage, words[0])
+		return errors.Join(fmt.Errorf("%w: no command %q", ErrUsage, words[0]), t.misused(call, t.commands, fmt.Sprintf("No command: %s", words[0])))
 	}
 	command := t.commands[i]
 	if len(words) == 2 && slices.Contains(helpWords, words[1]) {
@@ -213,10 +211,25 @@ func (t *Tree) Run(ctx context.Context, args []string, asJSON bool, out io.Write
 			return t.run(ctx, form, call)
 		}
 	}
-	if err := t.usage(out, []Command{command}); err != nil {
+	return errors.Join(fmt.Errorf("%w of %q", ErrUsage, command.Name), t.misused(call, []Command{command}, ""))
+}
+
+// misused writes the usage of commands and, below it where it is seen, why. In
+// JSON both are an object.
+func (t *Tree) misused(call *Call, commands []Command, why string) error {
+	if call.JSON {
+		var forms []string
+		for _, c := range commands {
+			for _, f := range c.Forms {
+				forms = append(forms, f.Text)
+			}
+		}
+		return call.Encode(map[string]any{"error": cmp.Or(why, "wrong arguments"), "usage": forms})
+	}
+	if err := t.usage(call.Out, commands); err != nil || why == "" {
 		return err
 	}
-	return fmt.Errorf("%w of %q", ErrUsage, command.Name)
+	return call.Printf("%s", why)
 }
 
 func (t *Tree) run(ctx context.Context, form Form, call *Call) (err error) {

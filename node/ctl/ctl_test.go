@@ -77,7 +77,11 @@ func TestTree(t *testing.T) {
 		{"long list 0 --json", "[]\n", false},
 		{"", usageOf(""), false},
 		{"help", usageOf(""), false},
-		{"nothing", usageOf(""), true},
+		{"nothing", usageOf("") + "No command: nothing\n", true},
+		{
+			"bad nothing --json",
+			"{\n  \"error\": \"wrong arguments\",\n  \"usage\": [\n    \"bad fail\",\n    \"bad err\",\n    \"bad panic\"\n  ]\n}\n", true,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {

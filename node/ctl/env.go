@@ -88,9 +88,7 @@ func NewCommands(env Env) *Tree {
 	if e.Listeners != nil {
 		t.Add(e.listeners())
 	}
-	if e.Users != nil {
-		t.Add(e.authn())
-	}
+	t.Add(e.authn())
 	if e.Logs != nil {
 		t.Add(e.log())
 	}
