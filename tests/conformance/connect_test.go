@@ -257,6 +257,17 @@ func TestLogin(t *testing.T) {
 			pk.user, pk.password = "user", "guess"
 			b.refused(t, pk, 0x86, 4)
 		})
+	both(t, "v3.1.1 v5 [MQTT-3.1.3-1] [MQTT-3.1.3-3] every field in its place", func(t *testing.T, version byte) {
+		topic := unique("will/")
+		w := b.watcher(t, topic)
+		c := b.connect(t, version, withWill(will{topic: topic, payload: "dead", qos: 1}),
+			func(c *connect) { c.user, c.password = "user", "secret" })
+		if got := b.inspect(t, c.id); got.Username != "user" || got.Version != version {
+			t.Errorf("got %+v", got.Client)
+		}
+		c.conn.Close()
+		w.receive(topic, "dead")
+	})
 	both(t, "empty password", func(t *testing.T, version byte) {
 		pk := newConnect(version)
 		pk.user, pk.hasPass = "user", true
