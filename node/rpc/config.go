@@ -138,7 +138,7 @@ type TLS struct {
 func DefaultConfig() Config {
 	return Config{
 		Lanes:          10,
-		QueueBytes:     8 << 20,
+		QueueBytes:     4 << 20,
 		BatchMessages:  256,
 		MaxMessage:     16 << 20,
 		MaxCall:        64 << 20,

@@ -77,7 +77,9 @@ func TestSizes(t *testing.T) {
 	var got [][]byte
 	full := make(chan struct{})
 	sizes := []int{0, 1, chunkBytes - 1000, 900, 2000, chunkBytes, 3 << 20, 0, 5, chunkBytes - dataOverhead - msgOverhead, 100}
-	a := start(t, testConfig("a@127.0.0.1", 1), nil)
+	cfg := testConfig("a@127.0.0.1", 1)
+	cfg.QueueBytes = 16 << 20 // all of them
+	a := start(t, cfg, nil)
 	b := start(t, testConfig("b@127.0.0.1", 1), func(e *Endpoint) {
 		e.Handle(kindNumber, func(_ Peer, payload []byte, ack func()) {
 			mu.Lock()
