@@ -244,3 +244,46 @@ func TestRing(t *testing.T) {
 		}
 	}
 }
+
+// A message that is refused after the room for it was made leaves the batch
+// before it whole.
+func TestOutboxRefusalAtTheEndOfAChunk(t *testing.T) {
+	box := outbox{limit: 1 << 20, maxBatch: 1000, maxMessage: 1 << 10}
+	sent := uint64(0)
+	send := func(size int) error {
+		err := box.append(1, func(dst []byte) []byte {
+			return append(binary.BigEndian.AppendUint64(dst, sent), make([]byte, size)...)
+		}, nil)
+		if err == nil {
+			sent++
+		}
+		return err
+	}
+	for box.tail == nil || chunkBytes-box.tail.end >= dataOverhead+msgOverhead+minRoom {
+		if err := send(100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := send(1 << 10); !errors.Is(err, ErrTooLarge) {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := send(100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var received uint64
+	var got []uint64
+	for bs := box.take(nil); len(bs) > 0; bs = box.take(nil) {
+		received, got = delivered(t, sealBatches(bs), received, got)
+		box.release(bs[0].c)
+	}
+	if received != sent || uint64(len(got)) != sent {
+		t.Fatalf("%d of %d messages", len(got), sent)
+	}
+	for i, n := range got {
+		if n != uint64(i) {
+			t.Fatalf("message %d is %d", i, n)
+		}
+	}
+}
