@@ -3,7 +3,6 @@ package mqtt
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 
 	"ermine/mqtt/hook"
@@ -39,7 +38,7 @@ func New(conf Config) (*Server, error) {
 // opened, none stays open. Sessions can be opened from then on.
 func (s *Server) Start() error {
 	if err := s.set.Listen(); err != nil {
-		return fmt.Errorf("start listeners: %w", err)
+		return err
 	}
 	s.set.Serve(s.hook.Establish)
 	return nil

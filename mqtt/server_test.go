@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -325,4 +326,31 @@ func TestListeners(t *testing.T) {
 	if _, err := s.Listener("tcp:none"); !errors.Is(err, listener.ErrNotFound) {
 		t.Errorf("unknown listener: %v", err)
 	}
+}
+
+// TestPortsInUse: an operator reads which keys to change, for all of them.
+func TestPortsInUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	set, err := listener.NewSet([]listener.Config{
+		boundTo("one", taken.Addr().String()), boundTo("two", taken.Addr().String()),
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = set.Listen()
+	for _, want := range []string{"listeners.tcp.one.bind", "listeners.tcp.two.bind", taken.Addr().String(), "address already in use"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not say %q", err, want)
+		}
+	}
+}
+
+func boundTo(name, addr string) listener.Config {
+	conf := listener.DefaultConfig(listener.TCP, name)
+	conf.Bind = addr
+	return conf
 }

@@ -199,7 +199,7 @@ func (l *Listener) listenLocked() error {
 	lc.SetMultipathTCP(false)
 	ln, err := lc.Listen(context.Background(), family(address), address)
 	if err != nil {
-		return fmt.Errorf("start %s: %w", l.ID(), err)
+		return fmt.Errorf("listeners.%s.%s.bind: %w", l.conf.Type, l.conf.Name, err)
 	}
 	socket := ln.(*net.TCPListener)
 	l.acceptor = &acceptor{socket: socket, stop: make(chan struct{})}

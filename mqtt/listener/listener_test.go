@@ -222,7 +222,7 @@ func TestSetListenIsAllOrNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := set.Listen(); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "ws:test") {
+	if err := set.Listen(); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "listeners.ws.test.bind") {
 		t.Errorf("got %v", err)
 	}
 	l, _ := set.Get("tcp:test")
