@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"time"
 )
@@ -19,7 +20,7 @@ const dialTime = 5 * time.Second
 
 // Run runs a command on the node behind a socket, copies its output to out as it
 // comes and returns its exit status. It blocks until the command ends or ctx
-// does. ErrNoNode if nobody is there.
+// does. ErrNoNode if nobody is there, ErrPeer if the socket is another user's.
 func Run(ctx context.Context, socket string, args []string, asJSON bool, out io.Writer) (status int, err error) {
 	var c net.Conn
 	err = viaShortPath(socket, func(path string) (err error) {
@@ -27,7 +28,10 @@ func Run(ctx context.Context, socket string, args []string, asJSON bool, out io.
 		c, err = d.DialContext(ctx, "unix", path)
 		return err
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission): // a node may well be there
+		return 1, fmt.Errorf("%w: %w", ErrPeer, err)
+	case err != nil:
 		return 1, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
 	defer c.Close()
