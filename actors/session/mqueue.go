@@ -80,11 +80,11 @@ func (q *mqueue) pop() waiting {
 	panic("session: pop of an empty queue")
 }
 
-// evict makes room for a message of the given priority: the oldest of that
-// priority goes, else the oldest of a lower one. It reports false when all
-// waiting messages have a higher priority: then the newcomer goes.
+// evict makes room for a message of the given priority: the oldest of the
+// lowest priority goes. It reports false when all waiting messages have a
+// higher one: then the newcomer goes.
 func (q *mqueue) evict(priority int) (waiting, bool) {
-	for i := range q.levels {
+	for i := range slices.Backward(q.levels) {
 		if l := &q.levels[i]; l.priority <= priority && l.ring.len() > 0 {
 			w := l.ring.pop()
 			q.count(w, -1)

@@ -214,11 +214,11 @@ func TestStateQueuePolicies(t *testing.T) {
 		}
 		m := msg(1, "high2")
 		m.Topic = "high"
-		s.Deliver(0, m, sub(1), false, nil) // full: the oldest of its priority goes
+		s.Deliver(0, m, sub(1), false, nil) // full: the oldest of the lowest priority goes
 		m = msg(1, "t2")
-		s.Deliver(0, m, sub(1), false, nil) // the lowest goes
+		s.Deliver(0, m, sub(1), false, nil) // goes itself: all others are more urgent
 		s.Resume(0, o)
-		expect(t, o, "pub 1 q1 high2; pub 2 q1 low; pub 3 q1 t2")
+		expect(t, o, "pub 1 q1 high; pub 2 q1 high2; pub 3 q1 low")
 	})
 	t.Run("expired", func(t *testing.T) {
 		o, s := &script{}, newState(nil, 0)
