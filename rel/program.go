@@ -83,13 +83,15 @@ func (p *program) configFile() (string, error) {
 	return "", nil
 }
 
-// load reads the configuration; checkFiles also looks for the files it names.
-func (p *program) load(checkFiles bool) (*settings, error) {
+// load reads the configuration. For a start everything must be right; otherwise it
+// is enough to know which node is meant, since a mistake made while it runs must
+// not be in the way of its commands.
+func (p *program) load(starting bool) (*settings, error) {
 	file, err := p.configFile()
 	if err != nil {
 		return nil, err
 	}
-	cfg, report, err := config.Load(config.Options{File: file, Env: p.env, CheckFiles: checkFiles})
+	cfg, report, err := config.Load(config.Options{File: file, Env: p.env, CheckFiles: starting, Lenient: !starting})
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,10 @@ type Options struct {
 	// CheckFiles makes it a mistake that a certificate, key or other file
 	// named by the file or the environment does not exist.
 	CheckFiles bool
+	// Lenient gives the configuration in spite of mistakes, which keep their
+	// defaults, unless one concerns the keys of node: enough for a command to
+	// find the node that runs with what the file said before.
+	Lenient bool
 }
 
 // Default is the configuration that Load gives without file and environment.
@@ -78,13 +82,20 @@ func Load(opt Options) (*Config, *Report, error) {
 	l.check(cfg)
 	l.finishReport(cfg)
 
-	if len(l.problems) > 0 {
+	if len(l.problems) > 0 && !(l.opt.Lenient && l.identified()) {
 		slices.SortStableFunc(l.problems, func(a, b Problem) int {
 			return cmp.Or(l.order(a.Pos)-l.order(b.Pos), a.Pos.Line-b.Pos.Line, a.Pos.Col-b.Pos.Col)
 		})
 		return nil, l.report, &Invalid{Problems: slices.Compact(l.problems)}
 	}
 	return cfg, l.report, nil
+}
+
+// identified tells whether no mistake concerns who the node is.
+func (l *loader) identified() bool {
+	return !slices.ContainsFunc(l.problems, func(p Problem) bool {
+		return p.Key == "" || strings.HasPrefix(p.Key, "node.")
+	})
 }
 
 // loader is the state of one Load.
@@ -236,8 +247,10 @@ func (l *loader) names(under ...string) []string {
 
 // expandPaths replaces variables in the values that are paths.
 func (l *loader) expandPaths() {
-	logDir, _ := l.expand(l.effective["log.dir"], l.effective["log.dir"].text(), nil)
 	dataDir, _ := l.expand(l.effective["node.data_dir"], l.effective["node.data_dir"].text(), nil)
+	logDir, _ := l.expand(l.effective["log.dir"], l.effective["log.dir"].text(), map[string]string{
+		"ERMINE_DATA_DIR": dataDir, "EMQX_DATA_DIR": dataDir,
+	})
 	dirs := map[string]string{
 		"ERMINE_LOG_DIR": logDir, "EMQX_LOG_DIR": logDir,
 		"ERMINE_DATA_DIR": dataDir, "EMQX_DATA_DIR": dataDir,

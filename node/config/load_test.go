@@ -97,7 +97,7 @@ func TestDefaults(t *testing.T) {
 		{"anonymous", cfg.AnonymousAllowed(), true},
 		{"no_match", cfg.Authorization.NoMatch, "allow"},
 		{"acl file", cfg.Authorization.Sources[0].Path, "etc/acl.conf"},
-		{"log file", cfg.Log.File.Path, "log/ermine.log"},
+		{"log file", cfg.Log.File.Path, "data/log/ermine.log"},
 		{"mcast", fmt.Sprint(cfg.Cluster.Mcast.Ports), "[4369 4370]"},
 		{"zone", cfg.Zone("none"), cfg.Mqtt},
 		{"origin", report.Origin("node.name"), "default"},
@@ -605,4 +605,23 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("changed by writing:\n%s\n---\n%s", dump, Dump(again, "", true))
 		}
 	})
+}
+
+// A mistake elsewhere does not keep a command from finding its node; one about
+// the node itself does.
+func TestLenient(t *testing.T) {
+	load := func(text string) (*Config, error) {
+		cfg, _, err := Load(Options{
+			File: "node.conf", Lenient: true,
+			ReadFile: func(string) ([]byte, error) { return []byte(text), nil },
+		})
+		return cfg, err
+	}
+	cfg, err := load("node.name = \"here@127.0.0.1\"\nnode.data_dir = there\nmqtt.bogus = 1\nmqtt.max_inflight = many\n")
+	if err != nil || cfg.Node.Name != "here@127.0.0.1" || cfg.Node.DataDir != "there" {
+		t.Errorf("got %+v, %v", cfg, err)
+	}
+	if _, err := load("node.name = nowhere\n"); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a wrong name: %v", err)
+	}
 }

@@ -171,7 +171,7 @@ var levels = []string{"debug", "info", "notice", "warning", "error", "critical",
 
 // logKeys say where the log goes.
 var logKeys = []Key{
-	{Path: "log.dir", Type: TypePath, Default: "log", Env: []string{"LOG_DIR"}, Doc: "What ${ERMINE_LOG_DIR} stands for."},
+	{Path: "log.dir", Type: TypePath, Default: "${ERMINE_DATA_DIR}/log", Env: []string{"LOG_DIR"}, Doc: "What ${ERMINE_LOG_DIR} stands for."},
 	{Path: "log.console.enable", Type: TypeBool, Default: "true", Aliases: []string{"log.console_handler.enable"}, Doc: "Write the log to the terminal (standard error)."},
 	{Path: "log.console.level", Type: TypeEnum, Default: "warning", Allowed: levels, Aliases: []string{"log.console_handler.level"}, Doc: "Least severe level that is written."},
 	{Path: "log.console.formatter", Type: TypeEnum, Default: "text", Allowed: []string{"text", "json"}, Aliases: []string{"log.console_handler.formatter"}, Doc: "Form of a line."},
