@@ -149,6 +149,7 @@ func TestCallLimits(t *testing.T) {
 		if _, err := a.Call(t.Context(), "b", kindEcho, nil); !errors.As(err, &ce) || ce.Code != CallFailed || len(ce.Text) != 1024 {
 			t.Errorf("a long text: %v", err)
 		}
+		synctest.Wait() // a call has its place until its handler has returned
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		for range 3 {
@@ -174,6 +175,7 @@ func TestCallLimits(t *testing.T) {
 		if _, err := a.Call(t.Context(), "b", kindEcho, nil); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("reply beyond the caller's limit: %v", err)
 		}
+		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		for range 2 {
