@@ -32,7 +32,7 @@ type Network struct {
 	node gen.Node
 	core gen.Core
 
-	ctx    context.Context // ends when the network stops
+	ctx    context.Context //nolint:containedctx // the network's own life: ends when it stops
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup // attempts to connect, handshakes, the listener
 
