@@ -551,6 +551,7 @@ func TestStop(t *testing.T) {
 		b := start(t, network.on(testConfig("b", 1)), func(e *Endpoint) { e.Handle(kindNumber, newHold().handle) })
 		join(t, a, b)
 		outcomes := counted(t, a, "b", 0, 5)
+		time.Sleep(time.Second) // connected by then
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
