@@ -105,7 +105,7 @@ func remshCommand(t testing.TB, node string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("erl", "-name", staticName(t, "remsh", "127.0.0.1"), "-hidden", "-setcookie", cookie,
-		"-start_epmd", "false", "-epmd_module", "interop_epmd", "-pa", beams, "-remsh", node)
+		"-start_epmd", "false", "-epmd_module", "ermine_epmd", "-pa", beams, "-remsh", node)
 	cmd.Env = append(os.Environ(), "TERM=xterm", "ERL_CRASH_DUMP=/dev/null", "HOME="+t.TempDir())
 	return cmd
 }

@@ -75,29 +75,9 @@ print(Term) ->
     io:put_chars(["\n@", base64:encode(term_to_binary(Term)), "\n"]).
 `
 
-// erlStaticEPMD applies the static port rule on the Erlang side.
-const erlStaticEPMD = `
--module(interop_epmd).
--export([start_link/0, register_node/2, register_node/3, names/1, address_please/3,
-         port_please/2, port_please/3, listen_port_please/2]).
-
-start_link() -> ignore.
-register_node(Name, Port) -> register_node(Name, Port, inet).
-register_node(_Name, _Port, _Family) -> {ok, 4 + rand:uniform(1 bsl 30)}.
-names(_Host) -> {error, address}.
-address_please(_Name, Host, Family) -> inet:getaddr(Host, Family).
-port_please(Name, Host) -> port_please(Name, Host, infinity).
-port_please(Name, _Host, _Timeout) -> {port, 4370 + offset(Name), 6}.
-listen_port_please(Name, _Host) -> {ok, 4370 + offset(Name)}.
-
-offset(Name) when is_atom(Name) -> offset(atom_to_list(Name));
-offset(Name) ->
-    [Short | _] = string:split(Name, "@"),
-    case lists:takewhile(fun(C) -> C >= $0 andalso C =< $9 end, lists:reverse(Short)) of
-        [] -> 0;
-        Digits -> list_to_integer(lists:reverse(Digits)) rem 60000
-    end.
-`
+// erlStaticEPMD is the shipped module that applies the static port rule on the
+// Erlang side.
+const erlStaticEPMD = "../../etc/ermine_epmd.erl"
 
 // erlBeams compiles the modules above once for the test binary.
 var erlBeams = sync.OnceValues(func() (string, error) {
@@ -105,7 +85,11 @@ var erlBeams = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for name, source := range map[string]string{"interop_driver": erlDriver, "interop_epmd": erlStaticEPMD} {
+	staticEPMD, err := os.ReadFile(erlStaticEPMD)
+	if err != nil {
+		return "", err
+	}
+	for name, source := range map[string]string{"interop_driver": erlDriver, "ermine_epmd": string(staticEPMD)} {
 		file := filepath.Join(dir, name+".erl")
 		if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
 			return "", err
@@ -226,7 +210,7 @@ func startErl(t testing.TB, o erlOptions) *erlNode {
 		args = append(args, "-hidden")
 	}
 	if o.epmdPort == 0 {
-		args = append(args, "-start_epmd", "false", "-epmd_module", "interop_epmd")
+		args = append(args, "-start_epmd", "false", "-epmd_module", "ermine_epmd")
 	}
 	args = append(args, o.args...)
 	args = append(args, "-s", "interop_driver")
